@@ -1,0 +1,74 @@
+//! The confined child: it reads hostile media, decodes it once and answers with access units. The only program of the
+//! platform that links FFmpeg. In: one job on standard input, then answers to its reads; standard output carries its
+//! messages, descriptor 3 the source where the job says so.
+#![allow(unsafe_code, reason = "FFmpeg and the confinement are C; each block says why it is sound")]
+
+mod analyse;
+mod attempt;
+mod audio;
+mod boxes;
+mod clock;
+mod confine;
+mod container;
+mod ebml;
+mod error;
+mod ffmpeg;
+mod line;
+mod parent;
+mod reader;
+mod scan_audio;
+mod scan_video;
+mod source;
+mod video;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use mcsp_child::{Failure, FailureKind, FromChild, Hello, Job, ToChild};
+
+use crate::error::MediaError;
+use crate::parent::Parent;
+
+fn main() -> ExitCode {
+    let mut parent = Parent::on_standard_pipes();
+    let job = match parent.receive() {
+        Ok(ToChild::Job(job)) => job,
+        Ok(_) => return refuse(&parent, FailureKind::Internal, "the first message is no job".into()),
+        Err(error) => {
+            eprintln!("no job came: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let engine = match ffmpeg::warm_up() {
+        Ok(engine) => engine,
+        Err(error) => return refuse(&parent, FailureKind::Internal, error.to_string()),
+    };
+    let layers = match confine::confine(&job) {
+        Ok(layers) => layers,
+        Err(message) => return refuse(&parent, FailureKind::Confinement, message),
+    };
+    parent.limit_output(job.limits.output_bytes);
+    let parent = Arc::new(parent);
+    match work(&job, &parent, Hello { engine, layers }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let failure = error.failure();
+            refuse(&parent, failure.kind, failure.message)
+        }
+    }
+}
+
+/// Says hello, does the work and says that it is done.
+fn work(job: &Job, parent: &Arc<Parent>, hello: Hello) -> Result<(), MediaError> {
+    parent.send(&FromChild::Hello(hello))?;
+    line::run(job, parent)?;
+    parent.send(&FromChild::Done)
+}
+
+/// Says why the job failed; a parent that is gone hears nothing.
+fn refuse(parent: &Parent, kind: FailureKind, message: String) -> ExitCode {
+    if parent.send(&FromChild::Failed(Failure { kind, message })).is_err() {
+        eprintln!("the parent is gone");
+    }
+    ExitCode::FAILURE
+}
