@@ -1,0 +1,46 @@
+//! The assemble stage: when a variant's last chunk is stored, its ordered chunk objects are a rendition.
+
+use mcsp_domain::{ObjectKey, Plan, RenditionName};
+use mcsp_runtime::{ObjectStore, StageError};
+
+use crate::transcode::{ChunkReport, stored_report};
+
+/// A complete clear rendition: what the packager takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClearRendition {
+    /// Its name.
+    pub name: RenditionName,
+    /// Its chunk objects in order, each with its chunk's index.
+    pub objects: Vec<(u16, ObjectKey)>,
+}
+
+/// Returns every rendition of a plan whose chunks are all stored, with the chunks' reports.
+///
+/// # Errors
+/// `Reject` when a chunk is missing or an object is not there, `Retry` when the store failed.
+pub async fn assemble(
+    plan: &Plan,
+    store: &dyn ObjectStore,
+) -> Result<(Vec<ClearRendition>, Vec<ChunkReport>), StageError> {
+    let mut reports = Vec::new();
+    for chunk in &plan.chunks {
+        let report = stored_report(chunk, store).await?;
+        reports.push(report.ok_or_else(|| StageError::refuse(format!("chunk {} is not transcoded", chunk.index)))?);
+    }
+    let mut renditions = Vec::new();
+    for (variant, index) in plan.ladder.variants().iter().zip(0_u16..) {
+        let mut objects = Vec::new();
+        for report in reports.iter().filter(|report| report.tracks.iter().any(|track| track.variant == index)) {
+            let key = ObjectKey::chunk(variant.name(), report.chunk);
+            if store.head(&key).await?.is_none() {
+                return Err(StageError::refuse(format!("chunk object {key} is missing")));
+            }
+            objects.push((u16::try_from(report.chunk).unwrap_or(u16::MAX), key));
+        }
+        if objects.is_empty() {
+            return Err(StageError::refuse(format!("variant {} has no chunk", variant.name())));
+        }
+        renditions.push(ClearRendition { name: variant.name().clone(), objects });
+    }
+    Ok((renditions, reports))
+}
