@@ -1,0 +1,110 @@
+//! The composition root and command line: `mcsp process`, `probe`, `package`, `serve`.
+
+mod args;
+mod key_file;
+mod package_command;
+mod process;
+mod report;
+mod reporter;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use serde_json::json;
+
+use args::{Cli, Command, ProbeArgs, ServeArgs};
+use key_file::KeyFile;
+use reporter::Reporter;
+
+/// The shell's exit status of a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    mcsp_runtime::telemetry::start();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(run(cli.command))
+}
+
+async fn run(command: Command) -> ExitCode {
+    let json = match &command {
+        Command::Process(args) => args.json,
+        Command::Package(args) => args.json,
+        Command::Probe(_) | Command::Serve(_) => false,
+    };
+    let reporter = Reporter::new(json);
+    let interrupted = matches!(command, Command::Process(_));
+    let outcome = tokio::select! {
+        outcome = dispatch(&command, &reporter) => outcome,
+        _ = tokio::signal::ctrl_c(), if interrupted => {
+            reporter.clear();
+            reporter.event("interrupted", json!({}));
+            reporter.line("interrupted: go on with the same command and --resume");
+            return ExitCode::from(EXIT_INTERRUPTED);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let message = format!("{error:#}");
+            reporter.event("failed", json!({ "error": message }));
+            let _ = writeln!(std::io::stderr(), "error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> {
+    match command {
+        Command::Process(args) => {
+            let table = process::process(args, reporter).await?;
+            if !args.json {
+                print(&format!("{table}watch with: mcsp serve {}\n", args.out.display()))?;
+            }
+            Ok(())
+        }
+        Command::Package(args) => {
+            let table = package_command::package_renditions(args, reporter).await?;
+            if args.json { Ok(()) } else { print(&table) }
+        }
+        Command::Probe(args) => probe(args).await,
+        Command::Serve(args) => serve_folder(args).await,
+    }
+}
+
+async fn probe(args: &ProbeArgs) -> anyhow::Result<()> {
+    let source = process::open_source(&args.input)?;
+    let sandbox = mcsp_sandbox::Sandbox::beside_current_exe(args.isolation.into())?;
+    let probe = mcsp_stages::plan::probe(&source, &sandbox, 1).await.map_err(process::failure);
+    let probe = probe.with_context(|| args.input.display().to_string())?;
+    print(&(serde_json::to_string_pretty(&probe)? + "\n"))
+}
+
+async fn serve_folder(args: &ServeArgs) -> anyhow::Result<()> {
+    let beside = process::folders::keys_beside(&std::path::absolute(&args.dir)?);
+    let path = args.keys.clone().or_else(|| beside.is_file().then_some(beside));
+    let keys = match path {
+        Some(path) => KeyFile::read(&path)?.licences(),
+        None => Vec::new(),
+    };
+    let options =
+        serve::ServeOptions { dir: args.dir.clone(), listen: args.listen, allow_remote: args.allow_remote, keys };
+    let shutdown = async {
+        // Without a signal handler the default action ends the process, which is what Ctrl-C means here.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    serve::serve(options, shutdown).await
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("could not write to stdout")
+}
