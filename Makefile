@@ -1,0 +1,79 @@
+# The one door. `make demo`: set up, build, process a real clip, say how to watch it. `make test`: all tests.
+# Behind it stand cargo, deploy/setup-debian.sh and `cargo xtask` (deploy/xtask).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check tidy gen golden bench
+
+CLIP ?= fixtures/media/bbb-1080p60.mp4
+OUT ?= out/demo
+LISTEN ?= 127.0.0.1:8080
+WATCH ?= 0
+SUITE ?= criterion
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MCSP := $(TARGET)/debug/mcsp
+PHASE := ./deploy/phase.sh
+CARGO_BUILD := cargo build --workspace --all-targets
+
+# One build gives lints and binaries at once: clippy-driver stands in for rustc on our own crates, cargo keeps the warnings,
+# `make check` makes errors of them.
+ifndef RUSTC_WORKSPACE_WRAPPER
+ifeq ($(shell clippy-driver --version >/dev/null 2>&1 && echo yes),yes)
+export RUSTC_WORKSPACE_WRAPPER := clippy-driver
+endif
+endif
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand --tabs=10
+
+setup: ## Install what a bare Debian 12 with git, make and Rust lacks
+	./deploy/setup-debian.sh
+
+build: ## Build everything once, with lints
+	$(CARGO_BUILD)
+
+demo: ## Process a real clip into out/demo; WATCH=1 goes on serving it; CLIP=, OUT=, LISTEN= choose
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	rm -rf "$(OUT)" "$(OUT).work" "$(OUT).keys.json"
+	mkdir -p "$(dir $(OUT))"
+	$(PHASE) process $(MCSP) process "$(CLIP)" --out "$(OUT)"
+ifeq ($(WATCH),1)
+	$(MCSP) serve "$(OUT)" --listen $(LISTEN)
+else
+	@printf '\nTo watch it:\n\n    %s serve %s --listen %s\n\nthen open http://%s/\n' \
+	    "$(MCSP)" "$(OUT)" "$(LISTEN)" "$(LISTEN)"
+endif
+
+test: ## Set up, build, run all tests, play in a real browser
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	$(PHASE) tests cargo test --workspace --no-fail-fast
+	$(PHASE) browser env MCSP_BIN="$(abspath $(MCSP))" npm test --prefix control-plane/web
+
+check: ## Format, lints, arrows between crates, tidy, generated files
+	$(PHASE) format cargo fmt --all --check
+	$(PHASE) check cargo xtask check
+
+tidy: ## The part of check that needs no build
+	cargo fmt --all --check
+	cargo xtask tidy
+
+gen: ## Write the docs that are made from code
+	cargo xtask gen
+
+golden: ## Rewrite golden files and snapshots; review the diff as code
+	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --workspace
+
+bench: ## SUITE=criterion: stations of the hot path; SUITE=peers: beside FFmpeg and Shaka Packager
+ifeq ($(SUITE),peers)
+	./deploy/setup-debian.sh --bench
+	cargo xtask bench peers $(BENCH_OPTIONS)
+else ifeq ($(SUITE),criterion)
+	./deploy/setup-debian.sh
+	env --unset=RUSTC_WORKSPACE_WRAPPER cargo bench --package mcsp-benches $(BENCH_OPTIONS)
+else
+	$(error SUITE=$(SUITE) is unknown: peers or criterion)
+endif
