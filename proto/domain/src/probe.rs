@@ -16,9 +16,9 @@ pub struct Probe {
     pub len_bytes: u64,
     /// Length in microseconds as the headers claim it; 0 when they do not.
     pub duration_us: u64,
-    /// The video track that is transcoded: the one the container calls default, else the largest.
+    /// The video track that is transcoded: the first that the container calls default, else the largest.
     pub video: Option<VideoTrack>,
-    /// The audio track that is transcoded: the default one, else the first.
+    /// The audio track that is transcoded: the first that the container calls default, else the first.
     pub audio: Option<AudioTrack>,
     /// Tracks that are left out, in words: `stream 3: subtitle mov_text`.
     pub left_out: Vec<String>,

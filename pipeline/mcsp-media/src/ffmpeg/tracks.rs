@@ -148,11 +148,15 @@ fn streams(demuxer: &Demuxer) -> impl Iterator<Item = Stream<'_>> {
 /// Chooses the default track, or the largest; attached pictures are covers, not video.
 fn choose_video(demuxer: &Demuxer) -> Option<Stream<'_>> {
     let is_video = |stream: &Stream| stream.is(ffi::AVMediaType::AVMEDIA_TYPE_VIDEO) && !stream.is_cover();
-    let key = |stream: &Stream| {
+    // Many files call every track default; players show the first of them.
+    if let Some(first) = streams(demuxer).find(|stream| is_video(stream) && stream.is_default()) {
+        return Some(first);
+    }
+    let pixels = |stream: &Stream| {
         let (width, height) = stream.size_px();
-        (stream.is_default(), u64::from(width) * u64::from(height), std::cmp::Reverse(stream.index))
+        (u64::from(width) * u64::from(height), std::cmp::Reverse(stream.index))
     };
-    streams(demuxer).filter(is_video).max_by_key(key)
+    streams(demuxer).filter(is_video).max_by_key(pixels)
 }
 
 fn choose_audio(demuxer: &Demuxer) -> Option<Stream<'_>> {
