@@ -58,7 +58,8 @@ impl PlacedFrames {
                 while reader.next(&mut frame)? {
                     match frame.pts().map(|pts| reader.clock.ticks(pts)) {
                         Some(ticks) if ticks == anchor.pts => {
-                            let clock = AudioClock::at(rate_hz, reader.clock.timescale, anchor.position);
+                            let clock =
+                                AudioClock::at(rate_hz, reader.clock.timescale, reader.clock.stray_ms, anchor.position);
                             return Ok(Self { reader, clock, rate_hz, first: Some(frame) });
                         }
                         Some(ticks) if ticks > anchor.pts => break,
@@ -68,7 +69,7 @@ impl PlacedFrames {
             }
             reader = TrackReader::open_audio(input, job.stream_index)?;
         }
-        let clock = AudioClock::new(rate_hz, reader.clock.timescale);
+        let clock = AudioClock::new(rate_hz, reader.clock.timescale, reader.clock.stray_ms);
         Ok(Self { reader, clock, rate_hz, first: None })
     }
 

@@ -42,7 +42,7 @@ impl AudioScan {
             decoder: Decoder::open(demuxer, track.stream_index, limits.pixels)?,
             frame: Frame::new()?,
             stream_clock,
-            clock: AudioClock::new(track.sample_rate_hz, stream_clock.timescale),
+            clock: AudioClock::new(track.sample_rate_hz, stream_clock.timescale, stream_clock.stray_ms),
             entry: None,
             last_offset_bytes: None,
             first_sample: None,
@@ -85,7 +85,9 @@ impl AudioScan {
             self.first_sample = Some(self.first_sample.map_or(position, |first| first.min(position)));
             self.end_sample = self.end_sample.max(position.saturating_add(count));
             let own_pts = self.frame.pts().map(|pts| self.stream_clock.ticks(pts));
-            if let Some(entry) = self.entry.take().filter(|entry| Some(entry.pts) == own_pts) {
+            // A chunk that starts at this frame must count as this scan does.
+            let settled = self.clock.is_settled();
+            if let Some(entry) = self.entry.take().filter(|entry| settled && Some(entry.pts) == own_pts) {
                 self.keep(AccessPoint { position, ..entry });
             }
         }

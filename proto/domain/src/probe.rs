@@ -64,12 +64,16 @@ pub struct Orientation {
 
 impl VideoTrack {
     /// Returns width and height of the upright picture with square pixels, never larger than the coded picture in
-    /// either direction: pixels that are not square shrink the longer side.
+    /// either direction: pixels that are not square shrink the longer side. A shape within 1 % of square is a container's
+    /// rounding and counts as square.
     pub fn display_size_px(&self) -> (u32, u32) {
         let (aspect_width, aspect_height) =
             (u64::from(self.pixel_aspect.0.max(1)), u64::from(self.pixel_aspect.1.max(1)));
         let (width, height) = (u64::from(self.coded_width_px), u64::from(self.coded_height_px));
-        let (width, height) = if aspect_width >= aspect_height {
+        let nearly_square = aspect_width.abs_diff(aspect_height) * 100 <= aspect_width.min(aspect_height);
+        let (width, height) = if nearly_square {
+            (width, height)
+        } else if aspect_width >= aspect_height {
             (width, (height * aspect_height + aspect_width / 2) / aspect_width)
         } else {
             ((width * aspect_width + aspect_height / 2) / aspect_height, height)
@@ -193,6 +197,7 @@ mod tests {
         assert_eq!(track((1280, 720), (1, 1), 1).display_size_px(), (720, 1280));
         assert_eq!(track((720, 576), (16, 15), 0).display_size_px(), (720, 540));
         assert_eq!(track((720, 480), (8, 9), 0).display_size_px(), (640, 480));
+        assert_eq!(track((800, 332), (399, 400), 0).display_size_px(), (800, 332));
         assert_eq!(track((640, 360), (0, 0), 2).display_size_px(), (640, 360));
     }
 

@@ -40,16 +40,26 @@ pub(crate) struct StreamClock {
     factor: i64,
     /// Ticks per second.
     pub(crate) timescale: u32,
+    /// How far sound frames' times may stray from the count of their samples without meaning it.
+    pub(crate) stray_ms: i64,
 }
 
+/// Strayed times below this are rounding or jitter: below what a viewer notices between picture and sound (ITU-R BT.1359
+/// gives 45 ms; the platform promises 20 ms).
+const STRAY_MS: i64 = 15;
+/// Vorbis packets overlap by half of the smaller block, so that times of long and short blocks (2048 and 256 samples at
+/// 44.1 kHz) differ by 20 ms from the count, back and forth, without any gap.
+const STRAY_VORBIS_MS: i64 = 30;
+
 impl StreamClock {
-    fn of(time_base: ffi::AVRational) -> Result<Self, MediaError> {
+    fn of(time_base: ffi::AVRational, codec: &str) -> Result<Self, MediaError> {
         let timescale = u32::try_from(time_base.den).unwrap_or(0);
         if timescale == 0 || timescale > limits::TIMESCALE_MAX || time_base.num < 1 {
             let (num, den, max) = (time_base.num, time_base.den, limits::TIMESCALE_MAX);
             return Err(MediaError::Limit(format!("time base {num}/{den} passes {max} ticks a second")));
         }
-        Ok(Self { factor: time_base.num.into(), timescale })
+        let stray_ms = if codec == "vorbis" { STRAY_VORBIS_MS } else { STRAY_MS };
+        Ok(Self { factor: time_base.num.into(), timescale, stray_ms })
     }
 
     /// Returns source ticks for a stream's own.
@@ -199,7 +209,7 @@ impl Stream<'_> {
 
     fn clock(&self) -> Result<StreamClock, MediaError> {
         // SAFETY: the stream is valid.
-        StreamClock::of(unsafe { (*self.stream()).time_base })
+        StreamClock::of(unsafe { (*self.stream()).time_base }, &self.codec_name())
     }
 
     fn size_px(&self) -> (u32, u32) {
