@@ -18,6 +18,8 @@ const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 pub(crate) struct KeyFile {
     path: PathBuf,
     entries: Vec<Entry>,
+    /// Whether this process made the file.
+    is_made: bool,
 }
 
 struct Entry {
@@ -69,15 +71,24 @@ impl KeyFile {
             let twin = entries.iter().take(index).any(|other| other.class == entry.class);
             ensure!(!twin, "{}: key {index}: track {} stands twice", name(), entry.track());
         }
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.to_owned(), entries, is_made: false })
     }
 
     /// Reads the key file, or makes it with fresh random keys for every track class where there is none.
     pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<Self> {
-        if !path.exists() {
+        let is_made = !path.exists();
+        if is_made {
             make(path)?;
         }
-        Self::read(path)
+        Ok(Self { is_made, ..Self::read(path)? })
+    }
+
+    /// Removes the file if this run made it: keys of a run that failed protect nothing.
+    pub(crate) fn discard_if_made(&self) -> anyhow::Result<()> {
+        if !self.is_made {
+            return Ok(());
+        }
+        fs::remove_file(&self.path).with_context(|| format!("could not remove key file {}", self.path.display()))
     }
 
     /// Returns every key with its id, for the licence endpoint.

@@ -34,17 +34,19 @@ async fn run(args: &PackageArgs, grid: Grid, folders: &RunFolders, reporter: &Re
     let target = FileStore::open(&staging, Durability::Process)?;
     let loaded = LoadedFiles::open(&args.renditions).map_err(failure)?;
     let scheme = Option::<Scheme>::from(args.protection.scheme);
-    let protection = match scheme {
-        Some(scheme) => {
-            let needed = loaded.track_classes();
-            let path = args.protection.keys.clone().unwrap_or_else(|| folders.keys());
-            Some(KeyFile::read_or_make(&path)?.protection(scheme, &needed, &nonce()?)?)
-        }
+    let path = args.protection.keys.clone().unwrap_or_else(|| folders.keys());
+    let keys = scheme.map(|_| KeyFile::read_or_make(&path)).transpose()?;
+    let protection = match scheme.zip(keys.as_ref()) {
+        Some((scheme, keys)) => Some(keys.protection(scheme, &loaded.track_classes(), &nonce()?)?),
         None => None,
     };
     let order = PackageOrder { grid, protection: protection.as_ref() };
     let on = |progress: mcsp_stages::Progress<'_>| reporter.progress(progress);
-    let variants = package_files(loaded, order, &target, &on).await.map_err(failure)?;
+    let variants = package_files(loaded, order, &target, &on).await.map_err(failure);
+    if let (Err(_), Some(keys)) = (&variants, &keys) {
+        keys.discard_if_made()?;
+    }
+    let variants = variants?;
     let total_s = started.elapsed().as_secs_f64();
     let report = Report {
         mcsp: env!("CARGO_PKG_VERSION").to_owned(),

@@ -26,9 +26,10 @@ pub fn multivariant(p: &Presentation) -> Result<String, ManifestError> {
     let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     let (mut variants, group) = if video.is_empty() { (audio, Vec::new()) } else { (video, audio) };
     write_audio_group(&mut out, &group);
-    variants.sort_by_key(|r| (std::cmp::Reverse(peak_bps(r)), r.name.clone()));
+    let target_s = target_duration_s(p);
+    variants.sort_by_key(|r| (std::cmp::Reverse(bandwidth::peak_bps(r, target_s)), r.name.clone()));
     for variant in variants {
-        write_variant(&mut out, variant, &group);
+        write_variant(&mut out, variant, &group, target_s);
     }
     Ok(out)
 }
@@ -42,7 +43,7 @@ pub fn media(p: &Presentation, rendition: usize) -> Result<String, ManifestError
     let missing = ManifestError::NoSuchRendition { index: rendition, count: p.renditions.len() };
     let info = p.renditions.get(rendition).ok_or(missing)?;
     let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n");
-    push(&mut out, format_args!("#EXT-X-TARGETDURATION:{}\n", target_duration_s(info)));
+    push(&mut out, format_args!("#EXT-X-TARGETDURATION:{}\n", target_duration_s(p)));
     out.push_str("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     push(&mut out, format_args!("#EXT-X-MAP:URI=\"{}\"\n", file_name(&ObjectKey::init_segment(&info.name))));
     if let (Some(scheme), Some(kid)) = (p.scheme, info.kid) {
@@ -73,10 +74,13 @@ fn write_audio_group(out: &mut String, group: &[&RenditionInfo]) {
     }
 }
 
-fn write_variant(out: &mut String, variant: &RenditionInfo, group: &[&RenditionInfo]) {
-    let most = |rate: fn(&RenditionInfo) -> u64| group.iter().map(|audio| rate(audio)).max().unwrap_or(0);
-    let peak_bps = peak_bps(variant).saturating_add(most(peak_bps));
-    let average_bps = bandwidth::average_bps(variant).saturating_add(most(bandwidth::average_bps));
+fn write_variant(out: &mut String, variant: &RenditionInfo, group: &[&RenditionInfo], target_s: u64) {
+    let with_audio = |rate: &dyn Fn(&RenditionInfo) -> u64| {
+        let audio = group.iter().map(|audio| rate(audio)).max().unwrap_or(0);
+        rate(variant).saturating_add(audio)
+    };
+    let peak_bps = with_audio(&|rendition| bandwidth::peak_bps(rendition, target_s));
+    let average_bps = with_audio(&bandwidth::average_bps);
     let mut codecs = vec![variant.media.codec_string()];
     for audio in group {
         let codec = audio.media.codec_string();
@@ -121,14 +125,11 @@ fn write_key(out: &mut String, scheme: Scheme, kid: KeyId) {
     out.push_str(",KEYFORMAT=\"org.w3.clearkey\",KEYFORMATVERSIONS=\"1\"\n");
 }
 
-/// Returns `EXT-X-TARGETDURATION`: no `EXTINF`, rounded to the nearest second, is longer (§4.4.3.1).
-fn target_duration_s(rendition: &RenditionInfo) -> u64 {
-    let longest_us = durations_us(rendition).max().unwrap_or(0);
+/// Returns `EXT-X-TARGETDURATION`: no `EXTINF` of any playlist, rounded to the nearest second, is longer (§4.4.3.1), and
+/// all playlists of a presentation have the same (§6.2.4).
+fn target_duration_s(presentation: &Presentation) -> u64 {
+    let longest_us = presentation.renditions.iter().flat_map(durations_us).max().unwrap_or(0);
     ((longest_us + 500_000) / 1_000_000).max(1)
-}
-
-fn peak_bps(rendition: &RenditionInfo) -> u64 {
-    bandwidth::peak_bps(rendition, target_duration_s(rendition))
 }
 
 /// Returns each segment's duration in microseconds, cut from rounded running sums, so that rounding does not add up.

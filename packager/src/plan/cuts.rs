@@ -8,7 +8,11 @@ use mcsp_domain::{Grid, MediaTime, RenditionName, Round};
 
 use super::PlanError;
 use super::track::{ObjectInput, RenditionInput};
+use crate::MediaConfig;
 use crate::bmff::SampleTable;
+
+/// How far the ends of video renditions may lie apart: two frames of the slowest film.
+const END_SECONDS_APART_MAX: f64 = 0.25;
 
 /// The first sample of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +48,9 @@ fn video_cuts(input: &RenditionInput, grid: Grid) -> Result<Vec<Cut>, PlanError>
     let mut cuts = Vec::new();
     for (object, current) in input.objects.iter().enumerate() {
         let samples = &current.track.samples;
-        check_start(&input.name, object, samples)?;
+        check_start(&input.name, object, current)?;
         let mut next_point = i64::MIN;
-        for sample in closed_keys(samples) {
+        for sample in closed_keys(current) {
             let pts = at(samples.pts(), sample);
             if pts >= next_point {
                 cuts.push(Cut { object, sample });
@@ -67,8 +71,8 @@ fn follow_video(input: &RenditionInput, reference: &RenditionInput, cuts: &[Cut]
     };
     let mut keys = Vec::new();
     for (object, current) in input.objects.iter().enumerate() {
-        check_start(&input.name, object, &current.track.samples)?;
-        keys.extend(closed_keys(&current.track.samples).map(|sample| Cut { object, sample }));
+        check_start(&input.name, object, current)?;
+        keys.extend(closed_keys(current).map(|sample| Cut { object, sample }));
     }
     let mut own = Vec::with_capacity(cuts.len());
     let mut keys = keys.into_iter().peekable();
@@ -85,10 +89,15 @@ fn follow_video(input: &RenditionInput, reference: &RenditionInput, cuts: &[Cut]
             None => return Err(unaligned(&input.name, &reference.name, time)),
         }
     }
-    match keys.find(|key| key.sample == 0) {
-        Some(key) => Err(unaligned(&reference.name, &input.name, time_of(input, key))),
-        None => Ok(own),
+    if let Some(key) = keys.find(|key| key.sample == 0) {
+        return Err(unaligned(&reference.name, &input.name, time_of(input, key)));
     }
+    let (end, reference_end) = (end_time(input), end_time(reference));
+    if (end.seconds() - reference_end.seconds()).abs() > END_SECONDS_APART_MAX {
+        let (name, reference) = (input.name.clone(), reference.name.clone());
+        return Err(PlanError::EndsApart { name, end, reference, reference_end });
+    }
+    Ok(own)
 }
 
 /// Cuts audio at the frames nearest to `times`, which rise. A time within a frame of an object's edge is that edge: the
@@ -158,19 +167,43 @@ fn cut_times(input: &RenditionInput, cuts: &[Cut]) -> Vec<MediaTime> {
     cuts.iter().skip(1).map(|&cut| time_of(input, cut)).collect()
 }
 
-/// Returns the key samples that begin a closed group of pictures: all before them are shown before, all after them after.
-fn closed_keys(samples: &SampleTable) -> impl Iterator<Item = usize> {
+/// Returns the key samples that begin a closed group of pictures: all before them are shown before, all after them after,
+/// and no later picture refers to an earlier one, since they are IDR pictures.
+fn closed_keys<'i>(object: &'i ObjectInput) -> impl Iterator<Item = usize> + use<'i> {
+    let samples = &object.track.samples;
     let mut latest = i64::MIN;
     let rows = samples.pts().iter().zip(samples.dts()).zip(samples.keys()).enumerate();
     rows.filter_map(move |(index, ((&pts, &dts), &key))| {
-        let closed = key && dts == pts && latest < pts;
+        let closed = key && dts == pts && latest < pts && is_idr(object, index);
         latest = latest.max(pts);
         closed.then_some(index)
     })
 }
 
-fn check_start(name: &RenditionName, object: usize, samples: &SampleTable) -> Result<(), PlanError> {
-    if closed_keys(samples).next() == Some(0) {
+/// Returns whether a sample's first coded slice is of an IDR picture (ITU-T H.264 table 7-1: type 5; 1 to 4 are others).
+fn is_idr(object: &ObjectInput, sample: usize) -> bool {
+    let samples = &object.track.samples;
+    let MediaConfig::Avc(avc) = &object.track.config.media else { return true };
+    let length_bytes = avc.decoder_config.get(4).map_or(4, |byte| usize::from(byte & 3) + 1);
+    let row = samples.offsets().get(sample).zip(samples.sizes().get(sample));
+    let Some((offset, size)) = row.and_then(|(&offset, &size)| Some((usize::try_from(offset).ok()?, size as usize)))
+    else {
+        return false;
+    };
+    let mut rest = object.bytes.get(offset..).and_then(|bytes| bytes.get(..size)).unwrap_or_default();
+    while let Some((length, units)) = rest.split_at_checked(length_bytes) {
+        let length = length.iter().fold(0_usize, |sum, &byte| (sum << 8) | usize::from(byte));
+        match units.first().map(|header| header & 0x1f) {
+            Some(5) => return true,
+            Some(1..=4) | None => return false,
+            Some(_) => rest = units.get(length..).unwrap_or_default(),
+        }
+    }
+    false
+}
+
+fn check_start(name: &RenditionName, object: usize, input: &ObjectInput) -> Result<(), PlanError> {
+    if closed_keys(input).next() == Some(0) {
         return Ok(());
     }
     Err(PlanError::StartNotKey { name: name.clone(), object })

@@ -87,6 +87,18 @@ pub enum PlanError {
         /// When.
         time: MediaTime,
     },
+    /// Video renditions of which one would run on alone.
+    #[error("rendition {name} ends at {:.3} s, {reference} at {:.3} s", end.seconds(), reference_end.seconds())]
+    EndsApart {
+        /// The one rendition.
+        name: RenditionName,
+        /// Where it ends.
+        end: MediaTime,
+        /// The other.
+        reference: RenditionName,
+        /// Where that ends.
+        reference_end: MediaTime,
+    },
     /// A segment that nobody would see or hear.
     #[error("rendition {name}: segment {segment} ends before presentation begins")]
     NoDuration {

@@ -64,12 +64,12 @@ pub struct SegmentPlan {
 
 impl<'a> PackagePlan<'a> {
     /// Plans every segment. Video is cut at the first key frame at or after each segment point of the grid, at equal times
-    /// on all renditions; audio is cut at the frames nearest to the video's cuts. Every object begins a segment.
+    /// on all renditions; the earliest rendition begins at zero; audio is cut at the frames nearest to the video's cuts. Every object begins a segment.
     ///
     /// # Errors
     /// When renditions do not fit together, or cannot be protected as asked.
     pub fn new(
-        inputs: Vec<RenditionInput<'a>>,
+        mut inputs: Vec<RenditionInput<'a>>,
         grid: Grid,
         protection: Option<&Protection>,
     ) -> Result<Self, PlanError> {
@@ -84,6 +84,7 @@ impl<'a> PackagePlan<'a> {
                 return Err(PlanError::DuplicateName { name: input.name.clone() });
             }
         }
+        track::start_at_zero(&mut inputs);
         let cuts = cuts::plan(&inputs, grid)?;
         let protecting = protection.map(|protection| Protecting { protection, kids: kids_of(&inputs, protection) });
         let mut renditions = Vec::with_capacity(inputs.len());

@@ -1,6 +1,6 @@
 //! Joins the objects of a rendition into one track: equal sample entries, decode times without gap or overlap.
 
-use mcsp_domain::{MediaTime, RenditionName};
+use mcsp_domain::{MediaTime, RenditionName, Round};
 
 use super::PlanError;
 use crate::TrackConfig;
@@ -73,4 +73,19 @@ fn difference(first: &TrackConfig, other: &TrackConfig) -> Option<&'static str> 
     }
     let edits_fit = other.edit_media_time == first.edit_media_time || other.edit_media_time == 0;
     if edits_fit { None } else { Some("edit list") }
+}
+
+/// Moves all renditions so that the earliest begins at zero, where a file of a running broadcast begins much later.
+pub(super) fn start_at_zero(inputs: &mut [RenditionInput]) {
+    let start = |input: &RenditionInput| {
+        let track = &input.objects.first()?.track;
+        let ticks = track.samples.dts().first()?.saturating_sub(track.config.edit_media_time);
+        Some(MediaTime::new(ticks, track.config.timescale))
+    };
+    let earliest = inputs.iter().filter_map(start).min_by(|a, b| a.seconds().total_cmp(&b.seconds()));
+    let Some(earliest) = earliest.filter(|earliest| earliest.ticks > 0) else { return };
+    for object in inputs.iter_mut().flat_map(|input| &mut input.objects) {
+        let timescale = object.track.config.timescale;
+        object.track.samples.bring_forward(earliest.to(timescale, Round::Down).ticks);
+    }
 }

@@ -130,8 +130,25 @@ fn renditions_that_do_not_fit_are_named() {
 fn open_groups_of_pictures_are_no_place_to_cut() {
     let mut frames = gop(0, &[100; 40], false);
     // The key frame at 2.0 s is decoded before a frame that is shown at 1.9 s; the one at 2.5 s is not.
-    (frames[20].key, frames[25].key) = (true, true);
+    for index in [20, 25] {
+        (frames[index].key, frames[index].data[4]) = (true, 0x65);
+    }
     frames.swap(19, 20);
     let text = plan(&[vec![chunk(&video(1000), &[frames], 4000)]], 2000).unwrap();
     insta::assert_snapshot!(text, @"r0 0:0.000-2.500 0:2.500-4.000");
+
+    // A sync sample that is no IDR picture may refer to what came before.
+    let mut frames = gop(0, &[100; 40], false);
+    (frames[20].key, frames[30].key, frames[30].data[4]) = (true, true, 0x65);
+    let text = plan(&[vec![chunk(&video(1000), &[frames], 4000)]], 1000).unwrap();
+    insta::assert_snapshot!(text, @"r0 0:0.000-3.000 0:3.000-4.000");
+}
+
+#[test]
+fn a_film_that_starts_late_starts_at_zero_and_its_renditions_end_together() {
+    let late = |end: i64| vec![chunk(&video(1000), &[gop(7000, &[100; 20], false)], end)];
+    let text = plan(&[late(9000), late(9000)], 1000).unwrap();
+    assert_eq!(text.lines().collect::<Vec<_>>(), ["r0 0:0.000-2.000", "r1 0:0.000-2.000"]);
+    let apart = error(&[late(9000), late(9900)]);
+    assert_eq!(apart, "rendition r1 ends at 2.900 s, r0 at 2.000 s");
 }

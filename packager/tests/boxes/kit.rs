@@ -44,7 +44,10 @@ pub(crate) fn gop(pts: i64, durations: &[i64], b_frames: bool) -> Vec<Frame> {
     let mut frames = Vec::new();
     for (index, duration) in durations.iter().enumerate() {
         let size = 5 + (at.unsigned_abs() as usize * 7 + index) % 90;
-        let data = (0..size).map(|byte| (byte + index) as u8).collect();
+        // One NAL unit behind its length: an IDR slice, or another.
+        let mut data: Vec<u8> = (0..size).map(|byte| (byte + index) as u8).collect();
+        data[..4].copy_from_slice(&(size as u32 - 4).to_be_bytes());
+        data[4] = if index == 0 { 0x65 } else { 0x41 };
         frames.push(Frame { data, pts: at, key: index == 0 });
         at += duration;
     }

@@ -10,6 +10,9 @@ impl Mapped {
     /// Maps a file that this run wrote or was told to read.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
+        }
         // SAFETY: the map is read-only, and objects are never changed in place: stores replace them by rename. A user who
         // truncates an input of `mcsp package` while it runs gets a SIGBUS, as with every packager that maps its input.
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]

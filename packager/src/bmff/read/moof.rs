@@ -4,6 +4,9 @@ use super::cursor::{BoxRef, Fields};
 use super::table::{Budget, SampleTable};
 use crate::bmff::{BmffError, FourCc};
 
+/// How many mean samples a fragment may begin late.
+const GAP_SAMPLES: i64 = 10;
+
 /// Defaults of one track, from `trex` and then `tfhd`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Defaults {
@@ -64,6 +67,7 @@ fn read_traf(
             format!("decode time {time} of track {track_id} is before {}, where its samples end", track.table.end);
         return Err(BmffError::invalid(*b"tfdt", reason));
     }
+    check_gap(track.table, time, track_id)?;
     track.table.end = time;
     let mut run = Run { track_id, base, defaults, next_offset: base, budget, table: track.table };
     for trun in traf.children() {
@@ -73,6 +77,20 @@ fn read_traf(
         }
     }
     Ok(Some(run.next_offset))
+}
+
+/// Refuses a fragment that begins long after the samples before it end: something between them is lost. Muxers that guess
+/// a fragment's last duration are off by a frame or two.
+fn check_gap(table: &SampleTable, time: i64, track_id: u32) -> Result<(), BmffError> {
+    let count = i64::try_from(table.len()).unwrap_or(i64::MAX);
+    let Some(start) = table.dts.first().copied().filter(|_| count >= GAP_SAMPLES) else { return Ok(()) };
+    let mean = table.end.saturating_sub(start).checked_div(count).unwrap_or(0).max(1);
+    if time.saturating_sub(table.end) <= mean.saturating_mul(GAP_SAMPLES) {
+        return Ok(());
+    }
+    let reason =
+        format!("decode time {time} of track {track_id} leaves a gap after {}, where its samples end", table.end);
+    Err(BmffError::invalid(*b"tfdt", reason))
 }
 
 /// Returns what data offsets count from (§8.8.7.1).

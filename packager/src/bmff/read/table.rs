@@ -57,6 +57,14 @@ impl SampleTable {
         self.end
     }
 
+    /// Moves all times back by `ticks`.
+    pub(crate) fn bring_forward(&mut self, ticks: i64) {
+        for time in self.dts.iter_mut().chain(&mut self.pts) {
+            *time = time.saturating_sub(ticks);
+        }
+        self.end = self.end.saturating_sub(ticks);
+    }
+
     /// Returns the columns of the samples in `range`, which the caller keeps inside the table.
     pub(crate) fn columns(&self, range: std::ops::Range<usize>) -> SampleColumns<'_> {
         let of = |column: &[i64], index: usize| column.get(index).copied();
