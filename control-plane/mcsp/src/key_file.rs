@@ -50,7 +50,9 @@ impl KeyFile {
     /// Reads a key file.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let name = || format!("key file {}", path.display());
-        let len_bytes = fs::metadata(path).with_context(name)?.len();
+        let meta = fs::metadata(path).with_context(name)?;
+        ensure!(meta.is_file(), "{} is not a regular file", name());
+        let len_bytes = meta.len();
         ensure!(len_bytes <= KEY_FILE_BYTES_MAX, "{} has {len_bytes} bytes, {KEY_FILE_BYTES_MAX} allowed", name());
         let text = Zeroizing::new(fs::read_to_string(path).with_context(name)?);
         // A parser's message may repeat what stands in the file, so only its place is told.
@@ -173,6 +175,8 @@ fn make(path: &Path) -> anyhow::Result<()> {
     }
     let text = Zeroizing::new(serde_json::to_string_pretty(&FileText { keys })? + "\n");
     let unfinished = path.with_extension(format!("unfinished-{}", std::process::id()));
+    // A process of the same id that was killed here may have left its own.
+    let _ = fs::remove_file(&unfinished);
     let written = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::PackageArgs;
 use crate::key_file::KeyFile;
-use crate::process::folders::RunFolders;
+use crate::process::folders::{Earlier, RunFolders};
 use crate::process::{failure, finish};
 use crate::report::{self, Report, Times};
 use crate::reporter::Reporter;
@@ -21,7 +21,7 @@ use crate::reporter::Reporter;
 /// When a rendition, the options or the folders are refused, or packaging fails.
 pub(crate) async fn package_renditions(args: &PackageArgs, reporter: &Reporter) -> anyhow::Result<String> {
     let grid = Grid::new(args.segment).context("--segment")?;
-    let (folders, _) = RunFolders::take(&args.out, false)?;
+    let (folders, _) = RunFolders::take(&args.out, Earlier::Replace)?;
     let done = run(args, grid, &folders, reporter).await;
     reporter.clear();
     folders.remove_work()?;
@@ -59,7 +59,7 @@ async fn run(args: &PackageArgs, grid: Grid, folders: &RunFolders, reporter: &Re
         times: Times { package_s: total_s, total_s, ..Times::default() },
     };
     finish(folders, &staging, target, &report).await?;
-    reporter.event("done", json!({ "out": folders.out(), "report": &report }));
+    reporter.event("done", json!({ "out": folders.out().display().to_string(), "report": &report }));
     Ok(report::table(&report))
 }
 

@@ -65,9 +65,9 @@ pub(crate) struct FrameReport {
 /// How decoding was confined.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct IsolationReport {
-    /// The level asked for; `strict` means that every layer was in force.
+    /// The weakest level that a chunk was decoded under; `strict` means that every layer was in force.
     pub(crate) level: Isolation,
-    /// The layers of the first chunk's child; all children are confined alike or the run fails.
+    /// The layers that were in force in the child of every chunk, and those that were not in some.
     pub(crate) layers: Vec<Layer>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Times {
 
 /// Returns the frames in and out of a plan's chunks.
 pub(crate) fn frames(plan: &Plan, chunks: &[ChunkReport]) -> Option<FrameReport> {
-    let line = plan.video.as_ref()?;
+    let line = plan.video.as_ref().filter(|_| plan.ladder.video().next().is_some())?;
     let (mut encoded, mut dropped) = (0, Vec::new());
     for chunk in chunks {
         // All video variants of a chunk have the same frames, and the ladder lists video first.
@@ -95,6 +95,20 @@ pub(crate) fn frames(plan: &Plan, chunks: &[ChunkReport]) -> Option<FrameReport>
         dropped.extend(track.dropped.iter().map(|reason| format!("chunk {}: {reason}", chunk.chunk)));
     }
     Some(FrameReport { source: line.frame_count, encoded, dropped })
+}
+
+/// Returns how the chunks were confined: a resumed run may have chunks of two levels, and the weakest is the truth.
+pub(crate) fn isolation(chunks: &[ChunkReport]) -> IsolationReport {
+    let is_reduced = chunks.iter().any(|chunk| chunk.isolation == Isolation::Reduced);
+    let mut layers: Vec<Layer> = Vec::new();
+    for layer in chunks.iter().flat_map(|chunk| &chunk.layers) {
+        match layers.iter_mut().find(|known| known.name == layer.name) {
+            Some(known) if known.in_force && !layer.in_force => *known = layer.clone(),
+            Some(_) => {}
+            None => layers.push(layer.clone()),
+        }
+    }
+    IsolationReport { level: if is_reduced { Isolation::Reduced } else { Isolation::Strict }, layers }
 }
 
 /// Returns the scheme's name.

@@ -2,11 +2,13 @@
 //! or not at all, whatever kills the process.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +17,9 @@ use mcsp_runtime::{ObjectMeta, ObjectStore, Put, PutIf, StoreError, Upload};
 
 /// The folder of unfinished objects; no object key may begin with a dot.
 const UNFINISHED: &str = ".unfinished";
+
+/// The age from which an unfinished file without a lock is swept.
+const UNFINISHED_AGE_MIN: Duration = Duration::from_secs(10);
 
 /// When bytes reach the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +38,9 @@ pub struct FileStore {
 struct Inner {
     root: PathBuf,
     durability: Durability,
-    /// Names unfinished files within this process; the process id keeps two processes apart.
+    /// Names unfinished files within this store; the random part keeps stores and processes apart, whose ids may repeat.
     next: AtomicU64,
+    random: u64,
 }
 
 impl FileStore {
@@ -47,12 +53,12 @@ impl FileStore {
         fs::create_dir_all(&unfinished)?;
         for entry in fs::read_dir(&unfinished)? {
             let entry = entry?;
-            let owner = entry.file_name().to_string_lossy().split('-').next().map(|pid| format!("/proc/{pid}"));
-            if !owner.is_some_and(|process| Path::new(&process).exists()) {
+            if is_abandoned(&entry.path()) {
                 fs::remove_file(entry.path())?;
             }
         }
-        let inner = Inner { root: root.to_owned(), durability, next: AtomicU64::new(0) };
+        let random = RandomState::new().build_hasher().finish();
+        let inner = Inner { root: root.to_owned(), durability, next: AtomicU64::new(0), random };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -72,8 +78,10 @@ impl Inner {
 
     fn create_unfinished(&self) -> std::io::Result<(PathBuf, File)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.root.join(UNFINISHED).join(format!("{}-{number}", std::process::id()));
+        let path = self.root.join(UNFINISHED).join(format!("{:016x}-{number}", self.random));
         let file = File::options().write(true).create_new(true).open(&path)?;
+        // Held until the file is closed, however its process ends: who can take it may sweep the file.
+        file.try_lock()?;
         Ok((path, file))
     }
 
@@ -133,6 +141,13 @@ impl Inner {
         keys.sort();
         Ok(keys)
     }
+}
+
+/// Returns whether an unfinished file's writer is gone. A file that is a moment old may not be locked yet.
+fn is_abandoned(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let age = file.metadata().and_then(|meta| meta.modified()).map(|modified| modified.elapsed().unwrap_or_default());
+    file.try_lock().is_ok() && age.is_ok_and(|age| age > UNFINISHED_AGE_MIN)
 }
 
 /// Runs file work where blocking is allowed, and names what failed.
@@ -271,6 +286,8 @@ mod tests {
         let left = folder.path().join(UNFINISHED).join("4194305-0");
         fs::create_dir_all(left.parent().unwrap()).unwrap();
         fs::write(&left, b"half").unwrap();
+        let long_ago = std::time::SystemTime::now() - UNFINISHED_AGE_MIN * 2;
+        File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
         let store = FileStore::open(folder.path(), Durability::Object).unwrap();
         assert!(!left.exists());
         store.close().unwrap();

@@ -40,7 +40,8 @@ fn main() -> ExitCode {
         }
     };
     let engine = match ffmpeg::warm_up() {
-        Ok(engine) => engine,
+        // Our own version stands first: encoders change their bytes, and so may we.
+        Ok(engine) => format!("mcsp-media {} {engine}", env!("CARGO_PKG_VERSION")),
         Err(error) => return refuse(&parent, FailureKind::Internal, error.to_string()),
     };
     let layers = match confine::confine(&job) {

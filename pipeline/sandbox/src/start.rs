@@ -28,6 +28,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Returns how far children must confine themselves.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
     /// Takes the program's path.
     pub fn new(program: PathBuf, isolation: Isolation) -> Self {
         Self { program, isolation, stall: Duration::from_secs(limits::CHILD_STALL_S_MAX) }

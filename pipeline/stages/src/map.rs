@@ -9,10 +9,11 @@ pub(crate) struct Mapped(memmap2::Mmap);
 impl Mapped {
     /// Maps a file that this run wrote or was told to read.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        // Opening a pipe would wait for its writer, so its kind is asked first.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
         }
+        let file = File::open(path)?;
         // SAFETY: the map is read-only, and objects are never changed in place: stores replace them by rename. A user who
         // truncates an input of `mcsp package` while it runs gets a SIGBUS, as with every packager that maps its input.
         #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]

@@ -95,9 +95,10 @@ pub async fn plan(
     store: &dyn ObjectStore,
     on: OnProgress<'_>,
 ) -> Result<Plan, StageError> {
-    let Analysed { probe, analysis, engine } = analyse(source, sandbox, order.attempt, on).await?;
-    let playable = playable(probe, &analysis);
+    let Analysed { probe, mut analysis, engine } = analyse(source, sandbox, order.attempt, on).await?;
+    let mut playable = playable(probe, &analysis);
     let ladder = Ladder::plan(&playable, &order.policy).map_err(|error| StageError::refuse(error.to_string()))?;
+    drop_unwanted(&mut playable, &mut analysis, &ladder);
     let request = PlanRequest {
         id: order.id,
         source_digest: digest,
@@ -115,6 +116,22 @@ pub async fn plan(
         serde_json::to_vec_pretty(&plan).map_err(|error| StageError::reject("plan failed to serialise", error))?;
     store.put(&ObjectKey::plan(), Bytes::from(text), PutIf::Always).await?;
     Ok(plan)
+}
+
+/// Drops the tracks that the ladder makes nothing of, so that nothing waits for them.
+fn drop_unwanted(probe: &mut Probe, analysis: &mut Analysis, ladder: &Ladder) {
+    if ladder.video().next().is_none()
+        && let Some(track) = probe.video.take()
+    {
+        analysis.video = None;
+        probe.left_out.push(format!("stream {}: video {}, not in the ladder", track.stream_index, track.codec));
+    }
+    if ladder.audio().next().is_none()
+        && let Some(track) = probe.audio.take()
+    {
+        analysis.audio = None;
+        probe.left_out.push(format!("stream {}: audio {}, not in the ladder", track.stream_index, track.codec));
+    }
 }
 
 /// Drops the tracks in which reading found no frame, and says so.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use mcsp_domain::{Chunk, ObjectKey, Plan, Probe, Variant};
 use mcsp_runtime::{ObjectStore, PutIf, StageError};
-use mcsp_sandbox::child::{AudioJob, AudioRung, FromChild, Layer, TranscodeJob, VideoJob, VideoRung, Work};
+use mcsp_sandbox::child::{AudioJob, AudioRung, FromChild, Isolation, Layer, TranscodeJob, VideoJob, VideoRung, Work};
 use mcsp_sandbox::{Retry, Sandbox, SandboxError, Session, Source};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ use crate::track_writer::TrackWriter;
 pub struct ChunkReport {
     /// The chunk.
     pub chunk: u32,
+    /// How far the child had to confine itself.
+    pub isolation: Isolation,
     /// How the child was confined.
     pub layers: Vec<Layer>,
     /// Wall-clock milliseconds from the child's start to the last object.
@@ -89,7 +91,13 @@ pub async fn transcode(
     }
     check_frame_counts(plan, &tracks)?;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = ChunkReport { chunk: chunk.index, layers: session.hello().layers.clone(), wall_ms, tracks };
+    let report = ChunkReport {
+        chunk: chunk.index,
+        isolation: sandbox.isolation(),
+        layers: session.hello().layers.clone(),
+        wall_ms,
+        tracks,
+    };
     let text =
         serde_json::to_vec(&report).map_err(|error| StageError::reject("chunk report failed to serialise", error))?;
     store.put(&ObjectKey::chunk_report(chunk.index), Bytes::from(text), PutIf::Always).await?;

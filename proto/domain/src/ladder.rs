@@ -170,9 +170,9 @@ pub enum LadderError {
     #[error("source has neither a video nor an audio track that can be transcoded")]
     NothingToPlay,
     /// The policy leaves nothing for this source.
-    #[error("ladder has no {missing} entry, the source has {missing} only")]
+    #[error("ladder has no entry for the source's {missing}")]
     NoEntry {
-        /// `video` or `audio`.
+        /// `video`, `audio` or `video and audio`.
         missing: &'static str,
     },
     /// A value of the ladder file makes no sense.
@@ -251,7 +251,11 @@ impl Ladder {
             variants.extend(plan_audio(&policy.rungs.audio).into_iter().map(Variant::Audio));
         }
         if variants.is_empty() {
-            let missing = if probe.video.is_some() { "video" } else { "audio" };
+            let missing = match (&probe.video, &probe.audio) {
+                (Some(_), Some(_)) => "video and audio",
+                (Some(_), None) => "video",
+                (None, _) => "audio",
+            };
             return Err(LadderError::NoEntry { missing });
         }
         Ok(Self(variants))
@@ -281,7 +285,10 @@ impl Ladder {
 
 impl LadderFile {
     /// Checks every value against what the encoders take.
-    fn check(&self) -> Result<(), LadderError> {
+    ///
+    /// # Errors
+    /// When a value is out of range or there are too many entries.
+    pub fn check(&self) -> Result<(), LadderError> {
         let over =
             |count, max, entry| if count > max { Err(LadderError::TooMany { entry, count, max }) } else { Ok(()) };
         over(self.video.len(), limits::VIDEO_VARIANTS_MAX, "video")?;

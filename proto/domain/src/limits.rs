@@ -32,6 +32,8 @@ pub const VIDEO_VARIANTS_MAX: usize = 16;
 pub const AUDIO_VARIANTS_MAX: usize = 16;
 /// Chunks of one plan; the IV layout gives the chunk 16 bits.
 pub const CHUNKS_MAX: usize = 65_535;
+/// Chunk objects of all variants of one plan: the packager maps them all, and a process may have 65,530 maps.
+pub const CHUNK_OBJECTS_MAX: usize = 60_000;
 /// Random access points kept for one track: one each half second of 24 h.
 pub const ACCESS_POINTS_MAX: usize = 200_000;
 

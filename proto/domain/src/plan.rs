@@ -182,16 +182,12 @@ impl Plan {
     pub fn new(request: PlanRequest) -> Result<Self, PlanError> {
         let PlanRequest { id, source_digest, engine, probe, analysis, ladder, preset, grid, chunk_ms, scheme } =
             request;
-        if let Some(chunk_ms) = chunk_ms {
-            let (segment_ms, max_ms) = (grid.segment_ms(), limits::CHUNK_MS_MAX.max(grid.segment_ms()));
-            if !(segment_ms..=max_ms).contains(&chunk_ms) {
-                return Err(PlanError::ChunkLength { chunk_ms, segment_ms, max_ms });
-            }
-        }
+        Self::check_chunk(grid, chunk_ms)?;
         let timeline = Timeline::new(&probe, &analysis, grid)?;
         let cuts = timeline.cuts(chunk_ms);
-        if cuts.len() > limits::CHUNKS_MAX {
-            return Err(PlanError::TooManyChunks { count: cuts.len(), max: limits::CHUNKS_MAX });
+        let max = limits::CHUNKS_MAX.min(limits::CHUNK_OBJECTS_MAX / ladder.variants().len().max(1));
+        if cuts.len() > max {
+            return Err(PlanError::TooManyChunks { count: cuts.len(), max });
         }
         let chunks = (0..cuts.len()).map(|index| timeline.chunk(&cuts, index)).collect();
         Ok(Self {
@@ -209,6 +205,20 @@ impl Plan {
             chunks,
             probe,
         })
+    }
+
+    /// Checks a chunk length against the grid, before anything is read.
+    ///
+    /// # Errors
+    /// When it is below a segment or over the limit.
+    pub fn check_chunk(grid: Grid, chunk_ms: Option<u32>) -> Result<(), PlanError> {
+        let (segment_ms, max_ms) = (grid.segment_ms(), limits::CHUNK_MS_MAX.max(grid.segment_ms()));
+        match chunk_ms {
+            Some(chunk_ms) if !(segment_ms..=max_ms).contains(&chunk_ms) => {
+                Err(PlanError::ChunkLength { chunk_ms, segment_ms, max_ms })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the digest of everything that decides the output's bytes: the plan without its id. IV bases are drawn from

@@ -13,7 +13,18 @@ pub(crate) struct RunFolders {
     out: PathBuf,
     work: PathBuf,
     /// Locked while this run lives; the kernel lets go of it however the process ends.
-    _lock: File,
+    _lock: Option<File>,
+}
+
+/// What to do with an interrupted run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// Leave it alone and refuse to begin.
+    Refuse,
+    /// Go on with it; where there is none, begin.
+    Resume,
+    /// Begin anew, unless it made chunks that are worth keeping.
+    Replace,
 }
 
 /// What stands where a run is to begin.
@@ -28,30 +39,34 @@ pub(crate) enum Found {
 }
 
 impl RunFolders {
-    /// Takes the folders of a run that makes `out`.
+    /// Takes the folders of a run that makes `out`; `earlier` says what to do with an interrupted run that stands there.
     ///
     /// # Errors
-    /// When DIR exists, when another run holds DIR.work, or when an interrupted run stands there and `resume` is not set.
-    pub(crate) fn take(out: &Path, resume: bool) -> anyhow::Result<(Self, Found)> {
+    /// When DIR exists and is not what `Earlier::Resume` would have made, when another run holds DIR.work, or when an
+    /// interrupted run stands there that may not be touched.
+    pub(crate) fn take(out: &Path, earlier: Earlier) -> anyhow::Result<(Self, Found)> {
         let out = absolute(out)?;
         let work = beside(&out, "work");
         let (out_exists, work_exists) = (out.symlink_metadata().is_ok(), work.symlink_metadata().is_ok());
-        if out_exists && !(resume && work_exists) {
+        let is_whole = ["manifest.mpd", "report.json"].iter().all(|name| out.join(name).is_file());
+        if out_exists && !(is_whole && earlier == Earlier::Resume) {
             bail!("{} exists already: remove it or name another folder", out.display());
         }
-        if work_exists && !resume {
-            bail!("{} holds an unfinished run: go on with --resume, or remove it", work.display());
-        }
-        if resume && !work_exists {
-            bail!("nothing to resume: {} does not exist", work.display());
+        let may_go_on = match earlier {
+            Earlier::Refuse => false,
+            Earlier::Resume => true,
+            Earlier::Replace => !work.join("plan.json").exists(),
+        };
+        if work_exists && !may_go_on {
+            bail!("{} holds an unfinished run: go on with mcsp process --resume, or remove it", work.display());
         }
         let parent = out.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
-        if !work_exists {
+        if !work_exists && !out_exists {
             let made = fs::DirBuilder::new().mode(0o700).create(&work);
             made.with_context(|| format!("could not make {}", work.display()))?;
         }
-        let lock = lock(&work.join("lock"))?;
+        let lock = if work_exists || !out_exists { Some(lock(&work.join("lock"))?) } else { None };
         let found = match (out_exists, work_exists) {
             (true, _) => Found::Finished,
             (false, true) => Found::Unfinished,
@@ -154,24 +169,30 @@ mod tests {
     fn a_second_run_and_an_unfinished_one_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("film/");
-        let refusal = |resume| RunFolders::take(&out, resume).err().unwrap().to_string();
-        assert!(refusal(true).starts_with("nothing to resume: "));
-        let (first, found) = RunFolders::take(&out, false).unwrap();
-        assert_eq!(found, Found::Nothing);
-        assert!(refusal(false).contains("film.work holds an unfinished run"));
-        assert!(refusal(true).contains("another run holds"));
+        let refusal = |earlier| RunFolders::take(&out, earlier).err().unwrap().to_string();
+        let (first, found) = RunFolders::take(&out, Earlier::Resume).unwrap();
+        assert_eq!(found, Found::Nothing, "with nothing to resume a run begins");
+        assert!(refusal(Earlier::Refuse).contains("film.work holds an unfinished run"));
+        assert!(refusal(Earlier::Resume).contains("another run holds"));
         drop(first);
-        let (again, found) = RunFolders::take(&out, true).unwrap();
+        drop(RunFolders::take(&out, Earlier::Replace).unwrap());
+        fs::write(folder.path().join("film.work/plan.json"), "{}").unwrap();
+        assert!(refusal(Earlier::Replace).contains("film.work holds an unfinished run"));
+        let (again, found) = RunFolders::take(&out, Earlier::Resume).unwrap();
         assert_eq!(found, Found::Unfinished);
         let staging = again.fresh_staging().unwrap();
         fs::write(staging.join("manifest.mpd"), "x").unwrap();
         again.publish(&staging).unwrap();
         drop(again);
-        let (done, found) = RunFolders::take(&out, true).unwrap();
+        assert!(refusal(Earlier::Resume).contains("film exists already"), "a folder that is not whole is not ours");
+        fs::write(out.join("report.json"), "{}").unwrap();
+        let (done, found) = RunFolders::take(&out, Earlier::Resume).unwrap();
         assert_eq!(found, Found::Finished);
         done.remove_work().unwrap();
         drop(done);
-        assert!(refusal(false).contains("film exists already"));
+        assert_eq!(RunFolders::take(&out, Earlier::Resume).unwrap().1, Found::Finished);
+        assert!(!folder.path().join("film.work").exists(), "a finished run makes no DIR.work");
+        assert!(refusal(Earlier::Refuse).contains("film exists already"));
         assert!(keys_beside(&out).ends_with("film.keys.json"));
     }
 }

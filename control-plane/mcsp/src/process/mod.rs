@@ -21,9 +21,9 @@ use serde_json::json;
 
 use crate::args::ProcessArgs;
 use crate::key_file::KeyFile;
-use crate::report::{self, IsolationReport, Report, SourceReport, Times};
+use crate::report::{self, Report, SourceReport, Times};
 use crate::reporter::Reporter;
-use folders::{Found, RunFolders};
+use folders::{Earlier, Found, RunFolders};
 
 /// The longest ladder file: a ladder is a few dozen lines.
 const LADDER_FILE_BYTES_MAX: u64 = 64 << 10;
@@ -39,10 +39,14 @@ pub(crate) async fn process(args: &ProcessArgs, reporter: &Reporter) -> anyhow::
     let source = open_source(&args.input)?;
     let isolation = Isolation::from(args.isolation);
     let sandbox = Sandbox::beside_current_exe(isolation)?;
-    let (folders, found) = RunFolders::take(&args.out, args.resume)?;
+    let keys = args.protection.keys.clone().unwrap_or_else(|| folders::keys_beside(&args.out));
+    if order.scheme.is_some() && keys.exists() {
+        KeyFile::read(&keys)?;
+    }
+    let earlier = if args.resume { Earlier::Resume } else { Earlier::Refuse };
+    let (folders, found) = RunFolders::take(&args.out, earlier)?;
     if found == Found::Finished {
-        folders.remove_work()?;
-        return Ok(format!("{} was complete already\n", folders.out().display()));
+        return finished_before(args, reporter, &folders);
     }
     let run = Run { args, reporter, source, sandbox, folders };
     let done = run.run(order, found, started).await;
@@ -52,6 +56,18 @@ pub(crate) async fn process(args: &ProcessArgs, reporter: &Reporter) -> anyhow::
         run.folders.remove_work()?;
     }
     done
+}
+
+/// Tidies up behind a run that was killed after DIR appeared, and tells what it made.
+fn finished_before(args: &ProcessArgs, reporter: &Reporter, folders: &RunFolders) -> anyhow::Result<String> {
+    let path = folders.out().join(ObjectKey::report().as_str());
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let report: Report = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    if !args.keep_work {
+        folders.remove_work()?;
+    }
+    reporter.event("done", json!({ "out": folders.out().display().to_string(), "report": &report }));
+    Ok(format!("{} was complete already\n{}", folders.out().display(), report::table(&report)))
 }
 
 /// One invocation of `mcsp process`.
@@ -89,7 +105,7 @@ impl Run<'_> {
 
         let report = self.report(&plan, &chunks, variants, times);
         finish(&self.folders, &staging, target, &report).await?;
-        self.reporter.event("done", json!({ "out": self.folders.out(), "report": &report }));
+        self.reporter.event("done", json!({ "out": self.folders.out().display().to_string(), "report": &report }));
         drop(store);
         if !self.args.keep_work {
             self.folders.remove_work()?;
@@ -132,7 +148,6 @@ impl Run<'_> {
 
     fn report(&self, plan: &Plan, chunks: &[ChunkReport], variants: Vec<PackagedRendition>, times: Times) -> Report {
         let name = self.args.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let layers = chunks.first().map(|chunk| chunk.layers.clone()).unwrap_or_default();
         Report {
             mcsp: env!("CARGO_PKG_VERSION").to_owned(),
             source: Some(SourceReport {
@@ -147,7 +162,7 @@ impl Run<'_> {
             scheme: report::scheme_name(plan.scheme),
             segment_s: f64::from(plan.grid.segment_ms()) / 1000.0,
             frames: report::frames(plan, chunks),
-            isolation: Some(IsolationReport { level: self.args.isolation.into(), layers }),
+            isolation: Some(report::isolation(chunks)),
             times,
         }
     }
@@ -168,20 +183,23 @@ pub(crate) async fn finish(
 
 /// Opens an input for reading; anything but a regular file with bytes in it is refused.
 pub(crate) fn open_source(path: &Path) -> anyhow::Result<Source> {
-    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
-    let meta = file.metadata().with_context(|| format!("could not look at {}", path.display()))?;
+    // Opening a pipe would wait for its writer, so its kind is asked first.
+    let meta = std::fs::metadata(path).with_context(|| format!("could not open {}", path.display()))?;
     ensure!(meta.is_file(), "{} is not a regular file", path.display());
+    let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
     ensure!(meta.len() > 0, "{}: source is empty (0 bytes)", path.display());
     Source::file(Arc::new(file)).with_context(|| path.display().to_string())
 }
 
 /// Reads the options of a run.
 fn order(args: &ProcessArgs) -> anyhow::Result<PlanOrder> {
+    let grid = Grid::new(args.segment).context("--segment")?;
+    Plan::check_chunk(grid, args.chunk).context("--chunk")?;
     Ok(PlanOrder {
         id: new_plan_id()?,
         policy: policy(args.ladder.as_deref())?,
         preset: args.preset,
-        grid: Grid::new(args.segment).context("--segment")?,
+        grid,
         chunk_ms: args.chunk,
         scheme: Option::<Scheme>::from(args.protection.scheme),
         attempt: 1,
@@ -191,10 +209,13 @@ fn order(args: &ProcessArgs) -> anyhow::Result<PlanOrder> {
 fn policy(ladder: Option<&Path>) -> anyhow::Result<Policy> {
     let Some(path) = ladder else { return Ok(Policy::default()) };
     let name = || format!("ladder file {}", path.display());
-    let len_bytes = std::fs::metadata(path).with_context(name)?.len();
+    let meta = std::fs::metadata(path).with_context(name)?;
+    ensure!(meta.is_file(), "{} is not a regular file", name());
+    let len_bytes = meta.len();
     ensure!(len_bytes <= LADDER_FILE_BYTES_MAX, "{} has {len_bytes} bytes, {LADDER_FILE_BYTES_MAX} allowed", name());
     let text = std::fs::read_to_string(path).with_context(name)?;
     let rungs: LadderFile = serde_json::from_str(&text).with_context(name)?;
+    rungs.check().with_context(name)?;
     Ok(Policy { rungs, explicit: true })
 }
 

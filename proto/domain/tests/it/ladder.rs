@@ -68,6 +68,6 @@ fn a_users_ladder_is_kept_but_never_grows_the_picture() {
     insta::assert_snapshot!(plan_file(320, 240, two), @"video-240p 320x240 900k");
     let bad = r#"{"video":[{"width":640,"height":360,"crf":99,"maxrate_kbps":900}]}"#;
     insta::assert_snapshot!(plan_file(320, 240, bad), @"ladder video 0: crf is 99, 0 to 51 allowed");
-    insta::assert_snapshot!(plan_file(320, 240, "{}"), @"ladder has no video entry, the source has video only");
+    insta::assert_snapshot!(plan_file(320, 240, "{}"), @"ladder has no entry for the source's video");
     insta::assert_snapshot!(plan_file(8, 8, two), @"source picture of 8 x 8 pixels is below the 16 x 16 that H.264 encoders take");
 }
