@@ -116,6 +116,18 @@ fn times_that_lie_are_named() {
 }
 
 #[test]
+fn a_lost_fragment_is_named() {
+    let gops: Vec<_> = (0..3).map(|index| gop(index * 3000, &[100; 30], false)).collect();
+    let whole = chunk(&video(1000), &gops, 9000);
+    let fragments: Vec<usize> =
+        (0..whole.len()).filter(|at| whole[*at..].starts_with(b"moof")).map(|at| at - 4).collect();
+    let [_, second, third] = fragments[..] else { panic!("{} fragments", fragments.len()) };
+    let lost = [&whole[..second], &whole[third..]].concat();
+    let expected = "box tfdt: decode time 6000 of track 1 leaves a gap after 3000, where its samples end";
+    assert_eq!(error(&lost), expected);
+}
+
+#[test]
 fn codecs_and_protection_are_refused_by_name() {
     let renamed = |from: &[u8; 4], to: &[u8; 4]| {
         let mut bytes = valid();
