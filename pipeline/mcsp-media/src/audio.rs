@@ -74,16 +74,7 @@ impl PlacedFrames {
     }
 
     fn next(&mut self) -> Result<Option<(Frame, i64)>, MediaError> {
-        let frame = match self.first.take() {
-            Some(frame) => frame,
-            None => {
-                let mut frame = Frame::new()?;
-                if !self.reader.next(&mut frame)? {
-                    return Ok(None);
-                }
-                frame
-            }
-        };
+        let Some(frame) = self.reader.next_after(self.first.take())? else { return Ok(None) };
         check_rate(&frame, self.rate_hz)?;
         let pts = frame.best_pts().map(|pts| self.reader.clock.ticks(pts));
         let position = self.clock.place(pts, frame.sample_count());

@@ -92,6 +92,15 @@ impl TrackReader {
         Ok(false)
     }
 
+    /// Returns `held`, a frame that was decoded to check an access point, or else the next frame; nothing at the end.
+    pub(crate) fn next_after(&mut self, held: Option<Frame>) -> Result<Option<Frame>, MediaError> {
+        if held.is_some() {
+            return Ok(held);
+        }
+        let mut frame = Frame::new()?;
+        Ok(self.next(&mut frame)?.then_some(frame))
+    }
+
     /// Decodes the next frame; `false` at the end. Packets that do not decode are skipped.
     pub(crate) fn next(&mut self, frame: &mut Frame) -> Result<bool, MediaError> {
         let mut stuck_steps = 0;

@@ -146,16 +146,7 @@ impl SpanFrames {
     /// Returns the next frame and its source time; nothing after the span, when `next_ticks` is known.
     fn next(&mut self) -> Result<Option<(Frame, i64)>, MediaError> {
         loop {
-            let frame = match self.first.take() {
-                Some(frame) => frame,
-                None => {
-                    let mut frame = Frame::new()?;
-                    if !self.reader.next(&mut frame)? {
-                        return Ok(None);
-                    }
-                    frame
-                }
-            };
+            let Some(frame) = self.reader.next_after(self.first.take())? else { return Ok(None) };
             let told = frame.best_pts().map(|pts| self.reader.clock.ticks(pts));
             let ticks =
                 told.unwrap_or_else(|| self.last_ticks.map_or(self.start_ticks, |last| last + self.frame_ticks));
