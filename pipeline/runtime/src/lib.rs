@@ -1,10 +1,18 @@
-//! The machine's ports and what every process shares: `ports` are the seams with two production engines,
-//! `telemetry` sets up logs.
+//! The machine's ports and what every process shares: `ports` are the seams with two production engines, `stage` and `saga`
+//! are the two loops, `telemetry` sets up logs, traces and metrics.
 
+mod clock;
 pub mod conformance;
 mod ports;
+
+pub mod saga;
 mod stage;
 pub mod telemetry;
 
+pub use clock::now_us;
+pub use ports::event_log::{
+    Completed, Completion, EventLog, Lag, LogError, PartitionSpan, Record, ReplayFrom, SubscribeOptions, Subscription,
+};
 pub use ports::object_store::{ObjectMeta, ObjectStore, Put, PutIf, StoreError, Upload};
+pub use ports::ttl_store::{Claim, ClaimRequest, LedgerEntry, TtlError, TtlStore};
 pub use stage::StageError;

@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
+crate::schema::text_schema!(Digest, "Digest", "sha-256");
+
 impl Digest {
     /// Wraps the 32 bytes that a hasher gave.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {

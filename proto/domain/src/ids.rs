@@ -1,4 +1,5 @@
-//! Identifiers: UUIDv7 (RFC 9562 §5.7) newtypes from one macro, so that no bare `Uuid` or `String` travels.
+//! Identifiers: UUIDv7 (RFC 9562 §5.7) newtypes from one macro, so that no bare `Uuid` or `String` travels. Event ids that
+//! must repeat themselves are UUIDv5 (§5.5) of what caused them.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,11 +17,35 @@ macro_rules! id {
                 Self(uuid::Builder::from_unix_timestamp_millis(now_ms, random).into_uuid())
             }
 
+            /// Wraps 16 bytes that were stored, most significant first.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// Reads the hyphenated form.
+            ///
+            /// # Errors
+            /// When the text is no UUID.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let fault = || IdError { what: stringify!($name), text: text.chars().take(100).collect() };
+                Uuid::try_parse(text).map(Self).map_err(|_| fault())
+            }
+
             /// Returns the 16 bytes, most significant first.
             pub fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
         }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        crate::schema::text_schema!($name, stringify!($name), "uuid");
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,10 +55,50 @@ macro_rules! id {
     };
 }
 
+/// Why text is no id.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{what} {text:?} is no UUID")]
+pub struct IdError {
+    what: &'static str,
+    text: String,
+}
+
 id!(
     /// What one run makes of one source.
     PlanId
 );
+id!(
+    /// An asset, from its draft to its removal.
+    ContentId
+);
+id!(
+    /// A person or a programme with an account.
+    UserId
+);
+id!(
+    /// One upload, from its first byte to its completion.
+    SessionId
+);
+id!(
+    /// One event; the log takes an id once.
+    EventId
+);
+
+impl EventId {
+    /// Returns the id that follows from its cause (UUIDv5), so that doing the work again repeats the id. Each part is
+    /// preceded by its length, so that no two lists of parts share an id.
+    pub fn derived(parts: &[&[u8]]) -> Self {
+        let mut name = Vec::new();
+        for part in parts {
+            name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            name.extend_from_slice(part);
+        }
+        Self(Uuid::new_v5(&EVENTS, &name))
+    }
+}
+
+/// The namespace of derived event ids: a value of our own, fixed for ever.
+const EVENTS: Uuid = Uuid::from_u128(0x6d63_7370_0000_5e76_8e74_7300_0000_0001);
 
 #[cfg(test)]
 mod tests {
@@ -42,5 +107,17 @@ mod tests {
     #[test]
     fn ids_sort_by_their_clock() {
         assert!(PlanId::new(1, &[0xff; 10]) < PlanId::new(2, &[0; 10]));
+    }
+
+    #[test]
+    fn derived_ids_repeat_and_differ() {
+        assert_eq!(EventId::derived(&[b"plan", b"1"]), EventId::derived(&[b"plan", b"1"]));
+        assert_ne!(EventId::derived(&[b"plan", b"1"]), EventId::derived(&[b"plan1", b""]));
+    }
+
+    #[test]
+    fn other_text_is_named() {
+        let error = ContentId::parse("film").unwrap_err();
+        assert_eq!(error.to_string(), "ContentId \"film\" is no UUID");
     }
 }

@@ -11,21 +11,25 @@ mod ladder;
 pub mod limits;
 mod media_time;
 mod object_key;
+mod placement;
 mod plan;
 mod probe;
 mod protection;
 mod rendition;
+mod revision;
+mod schema;
 
 pub use colour::Colour;
 pub use digest::Digest;
 pub use grid::{Grid, GridError};
-pub use ids::PlanId;
+pub use ids::{ContentId, EventId, IdError, PlanId, SessionId, UserId};
 pub use ladder::{
     AudioCodec, AudioRung, AudioVariant, Ladder, LadderError, LadderFile, Policy, Preset, Variant, VideoRung,
     VideoVariant,
 };
 pub use media_time::{MediaTime, Round, rescale};
 pub use object_key::{ObjectKey, ObjectKeyError};
+pub use placement::{Bucket, BucketError, Placement, Tier};
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_PREROLL_FRAMES, AUDIO_PRIMING_FRAMES, AudioPlan, Chunk, ChunkAudio, ChunkVideo, Plan,
     PlanError, PlanRequest, VideoPlan,
@@ -33,3 +37,4 @@ pub use plan::{
 pub use probe::{AccessPoint, Analysis, AudioAnalysis, AudioTrack, Orientation, Probe, VideoAnalysis, VideoTrack};
 pub use protection::{ContentKey, KeyId, KeyParseError, Protection, Scheme, TrackClass, TrackKey};
 pub use rendition::{RenditionKind, RenditionName};
+pub use revision::Revision;

@@ -100,3 +100,28 @@ pub const CHILD_READS_BASE_MAX: u64 = 100_000;
 pub const CHILD_READ_BYTES_MEAN_MIN: u64 = 1024;
 /// Bytes kept of what a child prints to its standard error.
 pub const CHILD_STDERR_BYTES_MAX: usize = 4096;
+
+/// Bytes of one event's payload: a broker's usual message bound (1 MiB) less room for headers.
+pub const EVENT_BYTES_MAX: usize = 960 << 10;
+/// Bytes of one event's key: ids with a suffix.
+pub const EVENT_KEY_BYTES_MAX: usize = 256;
+/// Bytes of one event's headers, as JSON.
+pub const EVENT_HEADERS_BYTES_MAX: usize = 16 << 10;
+/// Events of one append or of one record's outputs: a plan of `CHUNKS_MAX` chunks asks for each.
+pub const EVENTS_PER_APPEND_MAX: usize = 65_536;
+/// Records that one call hands to a batch stage.
+pub const BATCH_RECORDS_MAX: usize = 500;
+/// Characters of an error that a dead letter keeps.
+pub const ERROR_CHARS_MAX: usize = 2000;
+/// Partitions of one topic.
+pub const PARTITIONS_MAX: u32 = 1024;
+/// Runs of one record before it is given up, where a stage does not say otherwise.
+pub const ATTEMPTS_MAX: u32 = 8;
+/// How long the ledger remembers a record that is done: 24 h.
+pub const LEDGER_KEEP_US: i64 = 24 * 3600 * 1_000_000;
+/// Bytes of one value in a `TtlStore`.
+pub const TTL_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one key in a `TtlStore`.
+pub const TTL_KEY_BYTES_MAX: usize = 512;
+/// Rows that one scan of a `TtlStore` gives.
+pub const TTL_SCAN_MAX: usize = 1000;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::RenditionName;
+use crate::{ContentId, PlanId, RenditionName, Revision};
 
 /// The longest key S3 takes, in bytes.
 const OBJECT_KEY_BYTES_MAX: usize = 1024;
@@ -11,6 +11,8 @@ const OBJECT_KEY_BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ObjectKey(String);
+
+crate::schema::text_schema!(ObjectKey, "ObjectKey", "object-key");
 
 /// Why text is no object key.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -33,6 +35,35 @@ impl ObjectKey {
             return Ok(Self(text.to_owned()));
         }
         Err(ObjectKeyError { text: text.chars().take(100).collect() })
+    }
+
+    /// The folder of one plan's clear chunks, reports and `plan.json`, in its placement's bucket; never served.
+    pub fn work(content: ContentId, revision: Revision, plan: PlanId) -> Self {
+        Self(format!("work/{content}/{revision}/{plan}"))
+    }
+
+    /// The folder of one plan's segments and manifests, in its placement's bucket.
+    pub fn package(content: ContentId, revision: Revision, plan: PlanId) -> Self {
+        Self(format!("media/{content}/{revision}/{plan}"))
+    }
+
+    /// The object that says that a revision's work is to stop.
+    pub fn cancel_mark(content: ContentId, revision: Revision) -> Self {
+        Self(format!("work/{content}/{revision}/cancelled"))
+    }
+
+    /// The key of `inner` in the folder that this key names.
+    ///
+    /// # Errors
+    /// When the two together are too long.
+    pub fn join(&self, inner: &Self) -> Result<Self, ObjectKeyError> {
+        Self::parse(&format!("{self}/{inner}"))
+    }
+
+    /// The key as seen from inside `folder`, or nothing where it lies elsewhere.
+    pub fn inside(&self, folder: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(folder.as_str())?.strip_prefix('/')?;
+        Some(Self(rest.to_owned()))
     }
 
     /// The plan of a run.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct RenditionName(String);
 
+crate::schema::text_schema!(RenditionName, "RenditionName", "rendition-name");
+
 impl RenditionName {
     /// Checks and wraps a name. Returns nothing for text that is no rendition name.
     pub fn parse(text: &str) -> Option<Self> {
@@ -57,7 +59,7 @@ impl TryFrom<String> for RenditionName {
 }
 
 /// What a rendition carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RenditionKind {
     /// Pictures.

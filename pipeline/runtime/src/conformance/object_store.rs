@@ -1,4 +1,4 @@
-//! One suite a port, run on every engine by that engine's tests. A suite panics where an engine breaks the port's promise.
+//! What every `ObjectStore` engine promises.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,0 +1,36 @@
+//! Revisions: a replaced source or a reprocessing is a publication of its own.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Counts the publications of one content, from 1. Facts of another revision than the current one are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Revision(u32);
+
+impl Revision {
+    /// The first publication.
+    pub const FIRST: Self = Self(1);
+
+    /// Wraps a number; 0 is none.
+    pub fn new(number: u32) -> Option<Self> {
+        (number > 0).then_some(Self(number))
+    }
+
+    /// Returns the number.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Returns the one that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
