@@ -4,10 +4,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check tidy gen golden bench
+.PHONY: help setup build demo up test check tidy gen golden bench chaos
 
 CLIP ?= fixtures/media/bbb-1080p60.mp4
 OUT ?= out/demo
+DATA ?= data
 LISTEN ?= 127.0.0.1:8080
 WATCH ?= 0
 SUITE ?= criterion
@@ -47,6 +48,11 @@ else
 	    "$(MCSP)" "$(OUT)" "$(LISTEN)" "$(LISTEN)"
 endif
 
+up: ## Run the platform in ./data: every role on embedded engines; DATA= chooses
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	$(MCSP) up --data "$(DATA)"
+
 test: ## Set up, build, run all tests, play in a real browser
 	$(PHASE) set-up ./deploy/setup-debian.sh
 	$(PHASE) build $(CARGO_BUILD)
@@ -66,6 +72,11 @@ gen: ## Write the docs that are made from code
 
 golden: ## Rewrite golden files and snapshots; review the diff as code
 	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --workspace
+
+chaos: ## Kill workers at random under load and look whether anything was lost; CHAOS_OPTIONS= chooses
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	$(PHASE) chaos $(TARGET)/debug/mcsp-chaos $(CHAOS_OPTIONS)
 
 bench: ## SUITE=criterion: stations of the hot path; SUITE=peers: beside FFmpeg and Shaka Packager
 ifeq ($(SUITE),peers)

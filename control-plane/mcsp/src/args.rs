@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mcsp_domain::{Preset, Scheme};
 use mcsp_sandbox::child::Isolation;
 
+use crate::config::command::ConfigArgs;
+use crate::platform::args::{DeadArgs, GroupArgs, SubmitArgs, TraceArgs, UpArgs, WorkerArgs};
+
 /// A film in, protected HLS and DASH out.
 #[derive(Parser)]
 #[command(name = "mcsp", version, about, max_term_width = 120)]
@@ -25,6 +28,20 @@ pub(crate) enum Command {
     Package(PackageArgs),
     /// Serve a packaged film with a watch page and a ClearKey licence endpoint.
     Serve(ServeArgs),
+    /// Run a node of the platform: every role on the engines of one data folder.
+    Up(UpArgs),
+    /// Run a node that only transcodes, on the data folder of another node.
+    Worker(WorkerArgs),
+    /// Hand a film to the platform as cleared, without the upload flow: for operators and trials.
+    Submit(SubmitArgs),
+    /// Tell one content's life: who said what when, what failed, what runs now.
+    Trace(TraceArgs),
+    /// Look after records that groups gave up.
+    Dead(DeadArgs),
+    /// Look after consumer groups.
+    Group(GroupArgs),
+    /// Print and check the configuration.
+    Config(ConfigArgs),
 }
 
 #[derive(Args)]

@@ -130,8 +130,7 @@ impl Entry {
         let class = match text.track.as_str() {
             "*" => None,
             name => {
-                let class = TrackClass::ALL.into_iter().find(|class| class.name() == name);
-                Some(class.ok_or_else(|| anyhow!("track {name:?} is none of *, AUDIO, SD, HD"))?)
+                Some(TrackClass::of_name(name).ok_or_else(|| anyhow!("track {name:?} is none of *, AUDIO, SD, HD"))?)
             }
         };
         let iv = text.iv.map(|iv| hex::decode(&iv).map_err(|_| anyhow!("iv {iv:?} is not hexadecimal"))).transpose()?;
@@ -148,17 +147,12 @@ impl Entry {
     }
 
     fn track_key(&self, scheme: Scheme, fingerprint: &Digest) -> anyhow::Result<TrackKey> {
-        let mut iv = [0; 16];
-        match (&self.iv, scheme) {
-            (Some(given), Scheme::Cbcs) if given.len() != 16 => {
-                bail!("iv of track {} has {} bytes, cbcs takes 16", self.track(), given.len());
-            }
-            (Some(given), _) => iv[..given.len()].copy_from_slice(given),
-            (None, _) => {
-                let drawn = Digest::of(&[b"mcsp iv", fingerprint.as_bytes(), self.kid.as_bytes()]);
-                iv.copy_from_slice(&drawn.as_bytes()[..16]);
-            }
+        let Some(given) = &self.iv else { return Ok(TrackKey::drawn(self.kid, self.key.clone(), fingerprint)) };
+        if scheme == Scheme::Cbcs && given.len() != 16 {
+            bail!("iv of track {} has {} bytes, cbcs takes 16", self.track(), given.len());
         }
+        let mut iv = [0; 16];
+        iv[..given.len()].copy_from_slice(given);
         Ok(TrackKey { kid: self.kid, key: self.key.clone(), iv })
     }
 }

@@ -1,8 +1,12 @@
-//! The composition root and command line: `mcsp process`, `probe`, `package`, `serve`.
+//! The composition root and command line: the main job (`mcsp process`, `probe`, `package`, `serve`), the platform's nodes
+//! (`up`, `worker`), and what operators do to them.
 
 mod args;
+mod config;
+mod ids;
 mod key_file;
 mod package_command;
+mod platform;
 mod process;
 mod report;
 mod reporter;
@@ -23,8 +27,11 @@ use reporter::Reporter;
 const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    mcsp_runtime::telemetry::start();
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Up(_) | Command::Worker(_) | Command::Submit(_)) {
+        // Nodes and what speaks to them start traces beside their logs.
+        mcsp_runtime::telemetry::start();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -42,7 +49,7 @@ async fn run(command: Command) -> ExitCode {
     let json = match &command {
         Command::Process(args) => args.json,
         Command::Package(args) => args.json,
-        Command::Probe(_) | Command::Serve(_) => false,
+        _ => false,
     };
     let reporter = Reporter::new(json);
     let interrupted = matches!(command, Command::Process(_));
@@ -81,6 +88,13 @@ async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> 
         }
         Command::Probe(args) => probe(args).await,
         Command::Serve(args) => serve_folder(args).await,
+        Command::Up(args) => platform::up(&config::load(&args.sources())?).await,
+        Command::Worker(args) => platform::up(&config::load(&args.sources())?).await,
+        Command::Submit(args) => print(&platform::submit::submit(args).await?),
+        Command::Trace(args) => print(&platform::trace::trace(args).await?),
+        Command::Dead(args) => print(&platform::dead::dead(args).await?),
+        Command::Group(args) => print(&platform::groups::group(args).await?),
+        Command::Config(args) => print(&config::command::run(args)?),
     }
 }
 

@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["services", "grpc", "token", "runtime", "web"]),
     ("mcsp", &[ANY]),
     ("media", &["child"]),
+    ("chaos", &[ANY]),
     ("xtask", &[]),
     ("fixtures", &[]),
     ("benches", &[ANY]),

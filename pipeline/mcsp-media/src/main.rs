@@ -39,6 +39,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(traceparent) = &job.traceparent {
+        // What is printed after this line, by a library too, belongs to this trace; the parent logs it.
+        eprintln!("traceparent {traceparent}");
+    }
     let engine = match ffmpeg::warm_up() {
         // Our own version stands first: encoders change their bytes, and so may we.
         Ok(engine) => format!("mcsp-media {} {engine}", env!("CARGO_PKG_VERSION")),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mcsp_child::SourceAccess;
 use mcsp_domain::ObjectKey;
-use mcsp_runtime::ObjectStore;
+use mcsp_runtime::{Etag, ObjectStore};
 
 use crate::SandboxError;
 
@@ -38,6 +38,8 @@ pub enum Source {
         key: ObjectKey,
         /// Its bytes.
         len_bytes: u64,
+        /// The entity tag of the bytes that were checked; reads of others fail.
+        etag: Option<Etag>,
     },
 }
 
@@ -90,8 +92,11 @@ impl Source {
         }
     }
 
-    /// Reads a range, cut at the end of the source.
-    pub(crate) async fn read(&self, offset_bytes: u64, len_bytes: u32) -> Result<Vec<u8>, SandboxError> {
+    /// Reads a range, cut at the end of the source: how a source is hashed.
+    ///
+    /// # Errors
+    /// When the file or the store cannot be read.
+    pub async fn read(&self, offset_bytes: u64, len_bytes: u32) -> Result<Vec<u8>, SandboxError> {
         let end_bytes = offset_bytes.saturating_add(len_bytes.into()).min(self.len_bytes());
         if offset_bytes >= end_bytes {
             return Ok(Vec::new());
@@ -102,8 +107,8 @@ impl Source {
                 let read = tokio::task::spawn_blocking(move || read_range(&file, offset_bytes, end_bytes));
                 read.await.map_err(|error| SandboxError::SourceRead(error.into()))??
             }
-            Self::Object { store, key, .. } => {
-                let read = store.get_range(key, offset_bytes..end_bytes).await;
+            Self::Object { store, key, etag, .. } => {
+                let read = store.get_range(key, offset_bytes..end_bytes, etag.as_ref()).await;
                 read.map_err(|error| SandboxError::SourceRead(error.into()))?.to_vec()
             }
         };

@@ -75,7 +75,8 @@ impl Sandbox {
         let started = starter::start(self.command(), descriptor).await;
         let failed = |source| SandboxError::Start { program: self.program.clone(), source };
         let child = started.map_err(failed)?;
-        let job = Job { isolation: self.isolation, source: source.access(), limits, work };
+        let traceparent = mcsp_runtime::telemetry::current_traceparent().map(String::from);
+        let job = Job { isolation: self.isolation, source: source.access(), limits, work, traceparent };
         let bounds = Bounds::new(limits, wall, self.stall, source.len_bytes());
         let mut session = Session::new(child, source.clone(), bounds).map_err(failed)?;
         session.greet(job).await?;

@@ -39,7 +39,7 @@ async fn every_way_to_the_source_gives_the_same() {
     let file = Arc::new(std::fs::File::open(&path).unwrap());
     let read_by_child = Source::file(Arc::clone(&file)).unwrap();
     let asked_of_file = Source::file_by_requests(file).unwrap();
-    let asked_of_store = Source::Object { store: Arc::new(store), key, len_bytes };
+    let asked_of_store = Source::Object { store: Arc::new(store), key, len_bytes, etag: None };
     for work in [Work::Probe, Work::Analyse] {
         let told = messages(&read_by_child, work.clone()).await.unwrap();
         let Some(FromChild::Probe(probe)) = told.first() else { panic!("{work:?} told {told:?}") };
@@ -65,7 +65,7 @@ async fn a_source_that_is_no_media_is_rejected_for_good() {
 async fn a_lost_object_is_no_fault_of_the_source() {
     let folder = mcsp_fixtures::temp_dir();
     let store = Arc::new(FileStore::open(folder.path(), Durability::Process).unwrap());
-    let source = Source::Object { store, key: ObjectKey::parse("gone.mp4").unwrap(), len_bytes: 1000 };
+    let source = Source::Object { store, key: ObjectKey::parse("gone.mp4").unwrap(), len_bytes: 1000, etag: None };
     let error = messages(&source, Work::Probe).await.unwrap_err();
     assert!(matches!(error, SandboxError::SourceRead(_)) && error.is_retryable(), "{error:?}");
 }

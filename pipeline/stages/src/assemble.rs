@@ -14,6 +14,20 @@ pub struct ClearRendition {
     pub objects: Vec<(u16, ObjectKey)>,
 }
 
+/// Returns a chunk of a plan that is not stored yet, the last one first: workers take the lowest chunk first, so that one
+/// look at the store is enough until the end is near.
+///
+/// # Errors
+/// When the store fails.
+pub async fn missing_chunk(plan: &Plan, store: &dyn ObjectStore) -> Result<Option<u32>, StageError> {
+    for chunk in plan.chunks.iter().rev() {
+        if store.head(&ObjectKey::chunk_report(chunk.index)).await?.is_none() {
+            return Ok(Some(chunk.index));
+        }
+    }
+    Ok(None)
+}
+
 /// Returns every rendition of a plan whose chunks are all stored, with the chunks' reports.
 ///
 /// # Errors

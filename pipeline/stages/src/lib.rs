@@ -2,13 +2,22 @@
 //!
 //! `plan` cuts a source into chunks, `transcode` makes one chunk's clear CMAF objects, `assemble` finds a rendition
 //! complete, `package` turns renditions into encrypted segments and manifests. A stage holds no database handle.
+//! `orchestrate`, `transcoder` and `drm_packager` drive the same functions from events; `stores` is where they find bytes.
 
 pub mod assemble;
+mod drm_packager;
 mod map;
+mod orchestrate;
 pub mod package;
 pub mod plan;
 mod progress;
+mod stores;
 mod track_writer;
 pub mod transcode;
+mod transcoder;
 
+pub use drm_packager::{DrmPackager, Licence};
+pub use orchestrate::{Heard, Orchestrator, PlanSettings};
 pub use progress::{OnProgress, Progress};
+pub use stores::Stores;
+pub use transcoder::{BulkTranscoder, ChunkWorker, Request, Transcoder};

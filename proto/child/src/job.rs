@@ -14,6 +14,9 @@ pub struct Job {
     pub limits: JobLimits,
     /// What to do.
     pub work: Work,
+    /// The trace that the work belongs to (W3C Trace Context); the child's printed lines begin with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// How far a child confines itself.

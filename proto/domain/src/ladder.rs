@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Probe, RenditionName, TrackClass, limits};
+use crate::{Probe, RenditionKind, RenditionName, TrackClass, limits};
 
 /// One rung or track of a ladder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,14 @@ impl Variant {
         match self {
             Self::Video(video) => &video.name,
             Self::Audio(audio) => &audio.name,
+        }
+    }
+
+    /// Returns whether it carries pictures or sound.
+    pub fn kind(&self) -> RenditionKind {
+        match self {
+            Self::Video(_) => RenditionKind::Video,
+            Self::Audio(_) => RenditionKind::Audio,
         }
     }
 

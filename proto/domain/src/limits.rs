@@ -125,3 +125,41 @@ pub const TTL_VALUE_BYTES_MAX: usize = 64 << 10;
 pub const TTL_KEY_BYTES_MAX: usize = 512;
 /// Rows that one scan of a `TtlStore` gives.
 pub const TTL_SCAN_MAX: usize = 1000;
+/// Messages that one relay step moves from the outbox to the log: enough to make a step's sync cheap.
+pub const OUTBOX_BATCH_MAX: usize = 500;
+/// Payload bytes of one relay step, unless its first message alone is larger.
+pub const OUTBOX_BATCH_BYTES_MAX: u64 = 8 << 20;
+/// Payload bytes that one catalog transaction sends.
+pub const OUTBOX_TRANSACTION_BYTES_MAX: usize = 64 << 20;
+/// Inbox rows that one sweep step removes, so that a sweep never holds the writer for long.
+pub const INBOX_SWEEP_MAX: u32 = 10_000;
+
+/// Keys that one call of a store's `list` gives: S3's page.
+pub const OBJECTS_LISTED_MAX: usize = 1000;
+/// Parts of one upload: S3's limit.
+pub const UPLOAD_PARTS_MAX: u32 = 10_000;
+/// Bytes of a part that is not the last: S3's limit.
+pub const UPLOAD_PART_BYTES_MIN: u64 = 5 << 20;
+/// Bytes of one part, or of one object put in one call: S3's limit.
+pub const UPLOAD_PART_BYTES_MAX: u64 = 5 << 30;
+/// Uploads in parts that one bucket keeps open.
+pub const UPLOADS_OPEN_MAX: usize = 10_000;
+/// Seconds that a presigned address works: a week, S3's limit.
+pub const PRESIGN_S_MAX: u32 = 7 * 24 * 3600;
+/// Announcements of stored objects that wait for their consumer in one bucket; uploads are refused beyond.
+pub const OBJECT_EVENTS_WAITING_MAX: usize = 100_000;
+
+/// Bytes of a saga's id or of a signal's name: ids with a suffix.
+pub const SAGA_ID_BYTES_MAX: usize = 256;
+/// Bytes of one signal's payload, and of a saga's state.
+pub const SAGA_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Entries of one saga's journal that signals may add: 32 variants of two plans, and a beat of progress each minute for a day.
+pub const SAGA_ENTRIES_MAX: usize = 4096;
+/// Runs of one step before it has failed: about an hour of back-off, so that a restarted service undoes no film.
+pub const SAGA_ATTEMPTS_MAX: u32 = 60;
+/// The longest pause between two runs of a step or an undo.
+pub const SAGA_BACK_OFF_MS_MAX: u64 = 60_000;
+/// The longest run of one step: it says a decision to a service, and leaves the work to stages.
+pub const SAGA_STEP_MS_MAX: u64 = 600_000;
+/// Sagas that one listing gives.
+pub const SAGA_LIST_MAX: usize = 1000;

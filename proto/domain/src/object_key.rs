@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentId, PlanId, RenditionName, Revision};
+use crate::{ContentId, PlanId, RenditionName, Revision, SessionId};
 
 /// The longest key S3 takes, in bytes.
 const OBJECT_KEY_BYTES_MAX: usize = 1024;
@@ -35,6 +35,11 @@ impl ObjectKey {
             return Ok(Self(text.to_owned()));
         }
         Err(ObjectKeyError { text: text.chars().take(100).collect() })
+    }
+
+    /// The source that one upload brought, in its placement's bucket.
+    pub fn upload(content: ContentId, session: SessionId) -> Self {
+        Self(format!("uploads/{content}/{session}"))
     }
 
     /// The folder of one plan's clear chunks, reports and `plan.json`, in its placement's bucket; never served.
@@ -104,6 +109,11 @@ impl ObjectKey {
     /// The DASH media presentation description.
     pub fn mpd() -> Self {
         Self("manifest.mpd".to_owned())
+    }
+
+    /// What a package holds; stored last, so that a package with it is complete.
+    pub fn package_report() -> Self {
+        Self("package.json".to_owned())
     }
 
     /// The report of a run.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::Digest;
+
 /// A protection scheme of ISO/IEC 23001-7 that CMAF allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,6 +22,11 @@ impl Scheme {
             Self::Cenc => *b"cenc",
             Self::Cbcs => *b"cbcs",
         }
+    }
+
+    /// Returns the scheme of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Cenc, Self::Cbcs].into_iter().find(|scheme| scheme.to_string() == name)
     }
 }
 
@@ -151,6 +158,11 @@ impl TrackClass {
             Self::Hd => "HD",
         }
     }
+
+    /// Returns the class of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
 }
 
 /// The key of one track class.
@@ -162,6 +174,17 @@ pub struct TrackKey {
     pub key: ContentKey,
     /// `cbcs`: the constant IV, §9.3. `cenc`: its first 8 bytes are the base that every sample's IV is added to.
     pub iv: [u8; 16],
+}
+
+impl TrackKey {
+    /// Makes the key of a run whose IV nobody chose. It is drawn from `fingerprint`, which names all that decides the run's
+    /// bytes, and from the key's id: the same run repeats its bytes, and one key never meets one counter with two contents.
+    pub fn drawn(kid: KeyId, key: ContentKey, fingerprint: &Digest) -> Self {
+        let drawn = Digest::of(&[b"mcsp iv", fingerprint.as_bytes(), kid.as_bytes()]);
+        let mut iv = [0; 16];
+        iv.copy_from_slice(&drawn.as_bytes()[..16]);
+        Self { kid, key, iv }
+    }
 }
 
 /// What protects a plan's renditions: one scheme, and a key for every class.
@@ -204,6 +227,26 @@ mod tests {
     fn a_bad_key_is_not_repeated_in_its_error() {
         let Err(error) = ContentKey::parse("5ec2e7") else { panic!("a short key was taken") };
         assert_eq!(error.to_string(), "content key is not 32 hexadecimal digits (6 characters given)");
+    }
+
+    #[test]
+    fn a_drawn_iv_follows_the_run_and_the_key() {
+        let iv = |run: &[u8], kid: u8| {
+            let (kid, key) = (KeyId::from_bytes([kid; 16]), ContentKey::from_bytes([7; 16]));
+            TrackKey::drawn(kid, key, &Digest::of(&[run])).iv
+        };
+        assert_eq!(iv(b"film", 1), iv(b"film", 1));
+        assert_ne!(iv(b"film", 1), iv(b"film", 2));
+        assert_ne!(iv(b"film", 1), iv(b"other", 1));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        assert!(TrackClass::ALL.into_iter().all(|class| TrackClass::of_name(class.name()) == Some(class)));
+        assert!(
+            [Scheme::Cenc, Scheme::Cbcs].into_iter().all(|scheme| Scheme::of_name(&scheme.to_string()) == Some(scheme))
+        );
+        assert_eq!((TrackClass::of_name("UHD"), Scheme::of_name("cens")), (None, None));
     }
 
     #[test]

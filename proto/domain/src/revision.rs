@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Counts the publications of one content, from 1. Facts of another revision than the current one are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Revision(u32);
+#[serde(try_from = "u32", into = "u32")]
+pub struct Revision(#[schemars(range(min = 1))] u32);
 
 impl Revision {
     /// The first publication.
@@ -26,6 +26,20 @@ impl Revision {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+}
+
+impl TryFrom<u32> for Revision {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, String> {
+        Self::new(number).ok_or_else(|| "revision 0 is none".to_owned())
+    }
+}
+
+impl From<Revision> for u32 {
+    fn from(revision: Revision) -> Self {
+        revision.0
     }
 }
 

@@ -151,8 +151,13 @@ impl Message {
 
     /// Returns the partition that it goes to: Kafka's default partitioner (murmur2 of the key), then `spread` further on.
     pub fn partition(&self, partitions: u32) -> u32 {
-        let hash = murmur2(self.key.as_bytes()) & 0x7fff_ffff;
-        let place = (u64::from(hash) + u64::from(self.spread)) % u64::from(partitions.max(1));
+        Self::partition_of(&self.key, self.spread, partitions)
+    }
+
+    /// Returns the partition of a key, as `partition` does.
+    pub fn partition_of(key: &str, spread: u32, partitions: u32) -> u32 {
+        let hash = murmur2(key.as_bytes()) & 0x7fff_ffff;
+        let place = (u64::from(hash) + u64::from(spread)) % u64::from(partitions.max(1));
         u32::try_from(place).unwrap_or(0)
     }
 }

@@ -122,11 +122,11 @@ topics! {
     /// One chunk is to be transcoded; reprocessing, nobody waits.
     TranscodeRequestedBulk = requests("media.transcode.requested.bulk", &["transcoder-bulk"]);
     /// One chunk's objects are stored.
-    ChunkTranscoded = media("media.chunk.transcoded", &["transcoder", "transcoder-bulk"], &["transcoding-assembler", "drm-packager"]);
+    ChunkTranscoded = media("media.chunk.transcoded", &["transcoder", "transcoder-bulk"], &["transcoding-orchestrator", "drm-packager"]);
     /// One variant is complete.
     TranscodingCompleted = media(
         "media.transcoding.completed",
-        &["transcoding-assembler"],
+        &["transcoding-orchestrator"],
         &["drm-packager", "thumbnail-generator", "indexer", "copyright-scanner", "content"],
     );
     /// Encrypted segments and manifests are stored.

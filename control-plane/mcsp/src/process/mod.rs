@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, bail, ensure};
 use mcsp_domain::{Digest, Grid, LadderFile, ObjectKey, Plan, PlanId, Policy, Protection, Scheme, TrackClass};
 use mcsp_embedded::{Durability, FileStore};
 use mcsp_runtime::{ObjectStore, StageError};
@@ -20,6 +20,7 @@ use mcsp_stages::transcode::ChunkReport;
 use serde_json::json;
 
 use crate::args::ProcessArgs;
+use crate::ids::random_id;
 use crate::key_file::KeyFile;
 use crate::report::{self, Report, SourceReport, Times};
 use crate::reporter::Reporter;
@@ -196,7 +197,7 @@ fn order(args: &ProcessArgs) -> anyhow::Result<PlanOrder> {
     let grid = Grid::new(args.segment).context("--segment")?;
     Plan::check_chunk(grid, args.chunk).context("--chunk")?;
     Ok(PlanOrder {
-        id: new_plan_id()?,
+        id: random_id(PlanId::new)?,
         policy: policy(args.ladder.as_deref())?,
         preset: args.preset,
         grid,
@@ -206,7 +207,8 @@ fn order(args: &ProcessArgs) -> anyhow::Result<PlanOrder> {
     })
 }
 
-fn policy(ladder: Option<&Path>) -> anyhow::Result<Policy> {
+/// Reads a ladder file, or takes the built-in ladder.
+pub(crate) fn policy(ladder: Option<&Path>) -> anyhow::Result<Policy> {
     let Some(path) = ladder else { return Ok(Policy::default()) };
     let name = || format!("ladder file {}", path.display());
     let meta = std::fs::metadata(path).with_context(name)?;
@@ -256,19 +258,12 @@ async fn digest(path: &Path) -> anyhow::Result<Digest> {
     hashed.await?
 }
 
-fn new_plan_id() -> anyhow::Result<PlanId> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let mut random = [0; 10];
-    getrandom::fill(&mut random).map_err(|error| anyhow!("no randomness for a plan id: {error}"))?;
-    Ok(PlanId::new(u64::try_from(now.as_millis())?, &random))
-}
-
 /// Turns a stage's failure into one line: what, then why.
 pub(crate) fn failure(error: StageError) -> anyhow::Error {
     match error {
         StageError::Retry(what, Some(cause)) | StageError::Reject(what, Some(cause)) => {
             anyhow::Error::from_boxed(cause).context(what)
         }
-        StageError::Retry(what, None) | StageError::Reject(what, None) => anyhow!(what),
+        StageError::Retry(what, None) | StageError::Reject(what, None) => anyhow::anyhow!(what),
     }
 }

@@ -3,6 +3,7 @@
 
 mod clips;
 mod hostile;
+mod platform;
 mod protection;
 mod readers;
 mod resume;

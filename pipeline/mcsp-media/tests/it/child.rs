@@ -62,7 +62,7 @@ pub(crate) fn run_with(path: &Path, by: By, work: Work, limits: JobLimits) -> Sa
         By::Descriptor => SourceAccess::Descriptor { len_bytes },
         By::Requests => SourceAccess::Requests { len_bytes },
     };
-    let job = Job { isolation: Isolation::Strict, source, limits, work };
+    let job = Job { isolation: Isolation::Strict, source, limits, work, traceparent: None };
     let mut child = start(path, by);
     let said = converse(&mut child, path, job);
     let status = child.wait().unwrap();

@@ -71,6 +71,12 @@ pub trait EventLog: Send + Sync {
     /// When the engine fails.
     async fn lag(&self, group: &GroupName) -> Result<Vec<Lag>, LogError>;
 
+    /// Returns a group's epoch, 0 before its first replay.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn epoch(&self, group: &GroupName) -> Result<u64, LogError>;
+
     /// Returns every group that ever joined.
     ///
     /// # Errors
@@ -104,7 +110,7 @@ pub trait Subscription: Send + Sync {
     /// Waits for records, at most `per_partition` of one partition (oldest first) and `max` in all. A partition whose
     /// records are out gives no more until they are completed, set aside, given up or released. Where more partitions
     /// have records than `max` allows, those with the oldest events go first.
-    /// Answers with an empty list when `wait` has passed.
+    /// Answers with an empty list when `wait` has passed. Dropping the call half-way loses no record.
     ///
     /// # Errors
     /// When the engine fails.
@@ -131,7 +137,8 @@ pub trait Subscription: Send + Sync {
     /// As `complete`.
     async fn dead(&self, record: &Record, error: &str, outputs: Vec<Message>) -> Result<(), LogError>;
 
-    /// Hands records back as they were: another member, or this one, gets them again at once, with the same attempt.
+    /// Hands records back as they were: another member, or this one, gets them again at once, with the same attempt. A
+    /// member that finds out by `owns` that it lost them hands them back too; after `Fenced` it must not.
     ///
     /// # Errors
     /// When the engine fails.

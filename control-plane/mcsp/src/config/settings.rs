@@ -1,0 +1,261 @@
+//! The keys of the configuration as its files write them: one struct tree. `docs/generated/config.md` is this file, and
+//! types, ranges and choices are checked by its schema.
+
+use std::collections::BTreeMap;
+
+use mcsp_domain::limits;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Settings {
+    /// The folder of everything that the embedded engines keep. It must lie on a local file system.
+    pub(crate) data: String,
+    /// The work of this node.
+    pub(crate) roles: Vec<Role>,
+    /// How long running work may go on after the node was told to stop, seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub(crate) drain_s: u32,
+    pub(crate) log: Log,
+    pub(crate) ledger: Ledger,
+    pub(crate) objects: Objects,
+    /// The bucket of a region of the residency policy; where none is named, the region `local` has `mcsp-local`.
+    pub(crate) placement: BTreeMap<String, String>,
+    pub(crate) catalog: Catalog,
+    pub(crate) sagas: Sagas,
+    pub(crate) licence: Licence,
+    pub(crate) worker: Worker,
+    pub(crate) retry: Retry,
+    pub(crate) plan: Plan,
+    pub(crate) http: Http,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: "./data".to_owned(),
+            roles: Role::ALL.to_vec(),
+            drain_s: 30,
+            log: Log::default(),
+            ledger: Ledger::default(),
+            objects: Objects::default(),
+            placement: BTreeMap::new(),
+            catalog: Catalog::default(),
+            sagas: Sagas::default(),
+            licence: Licence::default(),
+            worker: Worker::default(),
+            retry: Retry::default(),
+            plan: Plan::default(),
+            http: Http::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        pub(crate) enum $name { $($(#[$variant_doc])* $variant,)+ }
+    };
+}
+
+words!(
+    /// A part of the platform that a node may take.
+    Role {
+        /// Turns a cleared upload into a plan and its chunk requests, and sees when a variant is complete.
+        Orchestrate,
+        /// Transcodes chunks that somebody waits for, and those of reprocessing.
+        Transcode,
+        /// Encrypts and packages what is complete.
+        Package,
+        /// Keeps content keys and hands them out.
+        Licence,
+        /// Carries the catalogue's outbox to the log.
+        Relay,
+        /// Answers the S3 protocol for the embedded object store.
+        Objects,
+        /// Removes what has expired: log, ledger, unfinished uploads.
+        Upkeep,
+    }
+);
+
+impl Role {
+    /// Every role.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Orchestrate, Self::Transcode, Self::Package, Self::Licence, Self::Relay, Self::Objects, Self::Upkeep];
+
+    /// Returns the name, as the configuration has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Orchestrate => "orchestrate",
+            Self::Transcode => "transcode",
+            Self::Package => "package",
+            Self::Licence => "licence",
+            Self::Relay => "relay",
+            Self::Objects => "objects",
+            Self::Upkeep => "upkeep",
+        }
+    }
+}
+
+words!(
+    /// How far a decoding child must be confined.
+    Isolation {
+        /// Every layer, or the work is refused.
+        Strict,
+        /// What the system offers; reports say what was missing.
+        Reduced,
+    }
+);
+words!(
+    /// How samples are protected.
+    Protection {
+        /// AES-CBC pattern encryption: one set of files for every DRM system of today.
+        Cbcs,
+        /// AES-CTR: for older devices.
+        Cenc,
+        /// No protection.
+        Clear,
+    }
+);
+words!(
+    /// When an append is safe.
+    Durability {
+        /// It survives the death of every process; the loss of power may take the last second.
+        Process,
+        /// It is on the disk when the append returns.
+        Synced,
+    }
+);
+words!(
+    /// How a line of the log looks.
+    Lines {
+        /// For people.
+        Text,
+        /// One JSON object a line.
+        Json,
+    }
+);
+
+macro_rules! table {
+    ($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty = $default:expr,)+ }) => {
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(default)]
+        pub(crate) struct $name { $($(#[$attribute])* pub(crate) $field: $type,)+ }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+    };
+}
+
+table!(Log {
+    /// Where events are kept: `sqlite:` (in `data/events.db`), `sqlite:PATH`, or `kafka://HOST:PORT,…`.
+    url: String = "sqlite:".to_owned(),
+    /// How long the partitions and claims of a process that says nothing are kept, seconds.
+    #[schemars(range(min = 1, max = 300))]
+    lease_s: u32 = 15,
+    /// What differs from the catalogue's declaration of a topic, by the topic's name.
+    topics: BTreeMap<String, TopicTable> = BTreeMap::new(),
+});
+
+/// What differs from a topic's declaration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct TopicTable {
+    /// Partitions; fixed once the topic holds events.
+    #[schemars(range(min = 1, max = limits::PARTITIONS_MAX))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) partitions: Option<u32>,
+    /// When an append is safe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) durability: Option<Durability>,
+    /// How long events are kept, days.
+    #[schemars(range(min = 1, max = 36_500))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retention_days: Option<u32>,
+}
+
+table!(Ledger {
+    /// Where the idempotency ledger, sessions and heartbeats are kept: `sqlite:` (in the log's file) or `redis://HOST:PORT`.
+    url: String = "sqlite:".to_owned(),
+});
+table!(Objects {
+    /// Where objects are kept: `file:` (in `data/objects`), `file:PATH`, or `s3://HOST:PORT`.
+    url: String = "file:".to_owned(),
+    endpoint: Endpoint = Endpoint::default(),
+});
+table!(Endpoint {
+    /// Address and port of the S3-compatible endpoint; empty for none.
+    listen: String = "127.0.0.1:9000".to_owned(),
+    /// The address that clients reach it by, such as `https://upload.example.org`; empty for `http://` and `listen`.
+    public_url: String = String::new(),
+    /// Origins of pages that may upload to it, such as `https://studio.example.org`, or `*`.
+    cors_origins: Vec<String> = Vec::new(),
+    /// The file of its access key and secret key; empty for `data/secrets/objects.json`, which is made where it is missing.
+    credentials: String = String::new(),
+});
+table!(Catalog {
+    /// Where relational state is kept: `sqlite:` (in `data/catalog.db`), `sqlite:PATH`, or `postgres://HOST:PORT/NAME`.
+    url: String = "sqlite:".to_owned(),
+});
+table!(Sagas {
+    /// Where sagas are kept: `journal:` (in `data/sagas.db`), `journal:PATH`, or `temporal://HOST:PORT/NAMESPACE`.
+    url: String = "journal:".to_owned(),
+});
+table!(Licence {
+    /// Where content keys are asked for: empty for the licence service in this process, or `http://HOST:PORT`.
+    url: String = String::new(),
+    /// Address and port on which the role `licence` answers other processes of this machine; empty for none.
+    listen: String = String::new(),
+});
+table!(Worker {
+    /// Records of one stage that are handled side by side.
+    #[schemars(range(min = 1, max = 256))]
+    slots: u32 = 1,
+    /// How far a decoding child must be confined.
+    isolation: Isolation = Isolation::Strict,
+});
+table!(Retry {
+    /// Runs of one record before it is given up.
+    #[schemars(range(min = 1, max = 100))]
+    attempts_max: u32 = limits::ATTEMPTS_MAX,
+    /// The delay after a record's first failure, milliseconds; each further failure doubles it.
+    #[schemars(range(min = 1, max = 60_000))]
+    first_ms: u32 = 500,
+    /// The longest delay, milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    longest_ms: u32 = 300_000,
+});
+table!(Plan {
+    /// Length of a segment, milliseconds.
+    #[schemars(range(min = limits::SEGMENT_MS_MIN, max = limits::SEGMENT_MS_MAX))]
+    segment_ms: u32 = 6000,
+    /// Length of a chunk, the unit of work and of retries, milliseconds; 0 for the ramp of about 6, 12, 24, then 60 s.
+    #[schemars(range(max = limits::CHUNK_MS_MAX))]
+    chunk_ms: u32 = 0,
+    /// How samples are protected.
+    scheme: Protection = Protection::Cbcs,
+    /// The encoder's trade of time against bytes, in x264's words: `ultrafast` to `veryslow`.
+    preset: String = "medium".to_owned(),
+    /// A file with a ladder, as `mcsp process --ladder` takes it; empty for the built-in one.
+    ladder: String = String::new(),
+});
+table!(Http {
+    /// Address and port of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one.
+    listen: String = "127.0.0.1:8090".to_owned(),
+});
+table!(Telemetry {
+    /// Where spans are sent, `http://HOST:PORT` of an OTLP collector over gRPC; empty for nowhere.
+    otlp: String = String::new(),
+    /// Which lines are logged, such as `info` or `warn,mcsp_runtime=debug`.
+    log: String = "info".to_owned(),
+    /// How lines of the log look.
+    format: Lines = Lines::Text,
+});

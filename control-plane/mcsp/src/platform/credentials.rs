@@ -1,0 +1,77 @@
+//! The keys of the embedded S3 endpoint: made once, mode 0600, `{"access_key": …, "secret_key": …}`.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, anyhow, ensure};
+use mcsp_embedded::S3Credentials;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// A pair of keys is two lines; more is none.
+const FILE_BYTES_MAX: u64 = 4096;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    access_key: String,
+    secret_key: Zeroizing<String>,
+}
+
+/// Reads the file, or makes it with new keys. Two processes that start at once end with the same pair.
+///
+/// # Errors
+/// When the file is readable by others, no pair, or cannot be made.
+pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<S3Credentials> {
+    let name = || format!("credentials {}", path.display());
+    if !path.exists() {
+        make(path).with_context(name)?;
+    }
+    let meta = fs::metadata(path).with_context(name)?;
+    ensure!(meta.is_file() && meta.len() <= FILE_BYTES_MAX, "{} is no small file", name());
+    ensure!(meta.mode() & 0o077 == 0, "{} may be read by others: mode {:o}, 600 wanted", name(), meta.mode() & 0o777);
+    let text = Zeroizing::new(fs::read_to_string(path).with_context(name)?);
+    // A parser's message may repeat what stands in the file.
+    let pair: Pair =
+        serde_json::from_str(&text).map_err(|_| anyhow!("{} holds no access_key and secret_key", name()))?;
+    Ok(S3Credentials { access_key: pair.access_key, secret_key: pair.secret_key.to_string() })
+}
+
+fn make(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder)?;
+    let mut random = Zeroizing::new([0; 40]);
+    getrandom::fill(random.as_mut()).map_err(|error| anyhow!("no randomness: {error}"))?;
+    let pair = Pair { access_key: hex::encode(&random[..10]), secret_key: Zeroizing::new(hex::encode(&random[10..])) };
+    let beside = folder.join(format!(".{}-{}", std::process::id(), hex::encode(&random[..4])));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(&Zeroizing::new(serde_json::to_vec_pretty(&pair)?))?;
+    file.sync_all()?;
+    // The first process's pair stays; this one then reads that.
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_pair_is_made_once_and_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets/objects.json");
+        let made = read_or_make(&path).unwrap();
+        let read = read_or_make(&path).unwrap();
+        assert_eq!((made.access_key, made.secret_key), (read.access_key, read.secret_key));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = read_or_make(&path).err().unwrap().to_string();
+        assert!(error.ends_with("may be read by others: mode 644, 600 wanted"), "{error}");
+    }
+}

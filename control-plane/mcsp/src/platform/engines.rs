@@ -1,0 +1,176 @@
+//! The engines of a node, picked by the configuration. Only here are engines named; everything above sees ports.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use mcsp_catalog::Catalog;
+use mcsp_domain::{Bucket, ObjectKey};
+use mcsp_embedded::{
+    Durability, FileStore, LogOptions, Presigner, S3Credentials, S3Endpoint, S3Options, SqliteLog, TopicOverride,
+};
+use mcsp_events::TopicName;
+use mcsp_runtime::{Buckets, EventLog, ObjectStore, TtlStore};
+use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys};
+
+use super::credentials;
+use crate::config::{CatalogEngine, Config, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine};
+
+/// What every role stands on.
+pub(crate) struct Engines {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) ledger: Arc<dyn TtlStore>,
+    pub(crate) buckets: Buckets,
+    /// The folders behind the buckets, where they are folders: what the endpoint serves.
+    folders: Vec<(Bucket, FileStore)>,
+}
+
+impl Engines {
+    /// Opens what every role stands on.
+    ///
+    /// # Errors
+    /// When an engine is not built in, or does not open: the message names it and what it was given.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("data folder {} cannot be made", config.data.display()))?;
+        let (log, ledger) = open_log(config).await?;
+        let folders = open_folders(config)?;
+        let stores = folders.iter().map(|(bucket, store)| {
+            let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
+            (bucket.clone(), store)
+        });
+        let buckets = Buckets::new(stores);
+        Ok(Self { log, ledger, buckets, folders })
+    }
+
+    /// Returns each engine that does not answer, with why.
+    pub(crate) async fn faults(&self, answer_max: Duration) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut note = |engine: &str, answer: Result<Result<(), String>, tokio::time::error::Elapsed>| match answer {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => faults.push((engine.to_owned(), error)),
+            Err(_) => faults.push((engine.to_owned(), format!("no answer within {answer_max:?}"))),
+        };
+        let log = async { self.log.groups().await.map(drop).map_err(|error| chain(&error)) };
+        note("log", tokio::time::timeout(answer_max, log).await);
+        let ledger = async { self.ledger.get("ready").await.map(drop).map_err(|error| chain(&error)) };
+        note("ledger", tokio::time::timeout(answer_max, ledger).await);
+        let probe = ObjectKey::plan();
+        for (bucket, store) in self.buckets.iter() {
+            let head = async { store.head(&probe).await.map(drop).map_err(|error| chain(&error)) };
+            note(&format!("objects {bucket}"), tokio::time::timeout(answer_max, head).await);
+        }
+        faults
+    }
+
+    /// Sets up the S3-compatible endpoint over the same folders.
+    ///
+    /// # Errors
+    /// When the objects are no folders, or the endpoint cannot be set up.
+    pub(crate) async fn endpoint(&self, config: &Config) -> anyhow::Result<S3Endpoint> {
+        let Some(endpoint) = &config.endpoint else { bail!("objects.endpoint.listen names no address") };
+        let pair = credentials::read_or_make(&endpoint.credentials)?;
+        let options = S3Options { cors_origins: endpoint.cors_origins.clone(), ..S3Options::default() };
+        Ok(S3Endpoint::new(self.folders.clone(), vec![pair], options).await?)
+    }
+}
+
+/// Opens the catalog.
+///
+/// # Errors
+/// When it is not built in or does not open.
+pub(crate) async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
+    match &config.catalog {
+        CatalogEngine::Sqlite(path) => {
+            make_folder_of(path)?;
+            Ok(Catalog::open(&format!("sqlite:{}", path.display())).await?)
+        }
+        CatalogEngine::Postgres(_) => bail!("catalog.url: postgres is not built in"),
+    }
+}
+
+/// Returns the client of the licence service: of another node, or of this process on the catalog of the data folder.
+///
+/// # Errors
+/// When the service's key or catalog cannot be opened, or the address is none.
+pub(crate) async fn open_licence(config: &Config) -> anyhow::Result<LicenceClient> {
+    match &config.licence {
+        LicenceEngine::Remote(url) => Ok(mcsp_services::licence::connect(url)?),
+        LicenceEngine::InProcess => Ok(mcsp_services::licence::client(open_licence_service(config).await?)),
+    }
+}
+
+/// Opens the licence service itself, beside the catalog and the master key.
+///
+/// # Errors
+/// As `open_licence`.
+pub(crate) async fn open_licence_service(config: &Config) -> anyhow::Result<LicenceService> {
+    let path = config.data.join("secrets/master.key");
+    make_folder_of(&path)?;
+    let master = MasterKey::read_or_make(&path)?;
+    let catalog = open_catalog(config).await?;
+    Ok(LicenceService::open(catalog, MasterKeys::new(master, Vec::new())).await?)
+}
+
+async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Arc<dyn TtlStore>)> {
+    let path = match (&config.log.engine, &config.ledger) {
+        (LogEngine::Sqlite(log), LedgerEngine::Sqlite(ledger)) if log == ledger => log,
+        (LogEngine::Sqlite(_), LedgerEngine::Sqlite(ledger)) => {
+            bail!("ledger.url: {} must be the log's own file", ledger.display())
+        }
+        (LogEngine::Kafka(_), _) => bail!("log.url: kafka is not built in"),
+        (_, LedgerEngine::Redis(_)) => bail!("ledger.url: redis is not built in"),
+    };
+    make_folder_of(path)?;
+    let mut options = LogOptions { process: super::worker_name(), ..LogOptions::default() };
+    for (topic, wanted) in &config.log.topics {
+        let days = u64::from(wanted.retention_days);
+        let own = TopicOverride {
+            partitions: Some(wanted.partitions),
+            durability: Some(wanted.durability),
+            retention: Some(Duration::from_secs(days * 24 * 3600)),
+        };
+        options.overrides.insert(TopicName::from(*topic), own);
+    }
+    let log = SqliteLog::open(path, options).await?;
+    let ledger: Arc<dyn TtlStore> = Arc::new(log.ttl());
+    Ok((Arc::new(log), ledger))
+}
+
+fn open_folders(config: &Config) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
+    let root = match &config.objects {
+        ObjectsEngine::Files(root) => root,
+        ObjectsEngine::S3(_) => bail!("objects.url: s3 is not built in"),
+    };
+    let presigner = match &config.endpoint {
+        Some(endpoint) => {
+            let pair: S3Credentials = credentials::read_or_make(&endpoint.credentials)?;
+            let url = endpoint.public_url.clone().unwrap_or_else(|| format!("http://{}", endpoint.listen));
+            Some((url, pair))
+        }
+        None => None,
+    };
+    let mut folders = Vec::new();
+    for bucket in config.placement.values() {
+        let folder = root.join(bucket.as_str());
+        let store = FileStore::open(&folder, Durability::Object)
+            .with_context(|| format!("bucket folder {} cannot be opened", folder.display()))?;
+        let store = match &presigner {
+            Some((url, pair)) => store.with_presigner(Presigner::new(url, bucket.clone(), pair.clone())?),
+            None => store,
+        };
+        folders.push((bucket.clone(), store));
+    }
+    Ok(folders)
+}
+
+fn make_folder_of(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,18 @@
+//! The licence service: owns every content key. Keys are made once a plan and track class, and rest sealed by a master key.
+//!
+//! Read in this order: master keys and the file that holds one (`master_key`), the seal of a content key (`seal`), making,
+//! giving and revoking keys (`vault`), the gRPC face (`service`), and how it is reached (`channel`).
+
+mod channel;
+mod master_key;
+mod seal;
+mod service;
+mod vault;
+
+pub use channel::{Listener, ServeError, client, connect, serve};
+pub use master_key::{MasterKey, MasterKeyError, MasterKeys};
+pub use service::LicenceService;
+pub use vault::LicenceError;
+
+/// The client of the contract, the same in this process and over a network.
+pub type LicenceClient = mcsp_grpc::licence::v1::licence_client::LicenceClient<tonic::transport::Channel>;

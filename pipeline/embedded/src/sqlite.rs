@@ -1,0 +1,341 @@
+//! One SQLite file: how it is opened and checked, written by one transaction at a time, and read beside that. In: a path and
+//! a schema. Out: write transactions of a stated durability, read connections, errors that name the file.
+//!
+//! A process has two writers, `synchronous=NORMAL` and `FULL` (<https://sqlite.org/pragma.html#pragma_synchronous>), behind
+//! one lock: two writers of one process would only make each other wait in SQLite's own polling. What a `NORMAL` commit
+//! leaves to the system's cache is synced by `sync`, which the owner calls each second.
+
+mod fault;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqliteConnection, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub use fault::DatabaseError;
+pub(crate) use mcsp_events::Durability;
+
+/// Connections that only read: more than this many queries at once wait for each other.
+const READERS_MAX: u32 = 4;
+/// How long SQLite itself waits for a writer of another process before it is asked again. Left alone it polls ever more
+/// seldom, up to each 100 ms (`sqliteDefaultBusyCallback`), and comes too late between the short transactions of others.
+const BUSY_STEP: Duration = Duration::from_millis(2);
+/// Prepared statements that a connection keeps.
+const STATEMENTS_MAX: usize = 200;
+/// Rows that a query may be ahead of its reader.
+const ROWS_AHEAD_MAX: usize = 512;
+/// Pages of 4 KiB after which a commit moves the write-ahead log into the file.
+const CHECKPOINT_PAGES: &str = "4000";
+/// Bytes that the write-ahead log keeps on the disk when it starts again.
+const JOURNAL_KEEP_BYTES: &str = "67108864";
+
+/// What a file must hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema {
+    /// SQLite's `application_id`: which kind of file this is.
+    pub(crate) application_id: i64,
+    /// SQLite's `user_version`: which shape its tables have.
+    pub(crate) version: i64,
+    /// What makes the tables of a new file.
+    pub(crate) sql: &'static [&'static str],
+}
+
+/// How long a call waits for other processes, where nothing else is said.
+pub(crate) const BUSY_DEFAULT: Duration = Duration::from_secs(10);
+
+/// An open file; clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    busy: Duration,
+    writers: Arc<Mutex<Writers>>,
+    readers: SqlitePool,
+    /// Whether a commit may still lie in the system's cache alone.
+    unsynced: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Writers {
+    process: Writer,
+    synced: Writer,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    /// Whether a transaction may be open: set before it begins, cleared after it ended.
+    open: bool,
+}
+
+impl Database {
+    /// Opens a file, or makes it where there is none. `busy` is how long a call waits for other processes.
+    ///
+    /// # Errors
+    /// When the file is of another kind or version, or cannot be opened, written or locked.
+    pub(crate) async fn open(path: &Path, schema: Schema, busy: Duration) -> Result<Self, DatabaseError> {
+        let fail = |error| DatabaseError::of(path, busy, error);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| DatabaseError::Folder { path: folder.to_owned(), source })?;
+        }
+        check_kind(path, schema, busy).await?;
+        let options = options(path, busy);
+        let writer = options.clone().busy_timeout(BUSY_STEP).journal_mode(SqliteJournalMode::Wal);
+        let synced = connect(&writer.clone().synchronous(SqliteSynchronous::Full), busy).await.map_err(fail)?;
+        let process = connect(&writer.synchronous(SqliteSynchronous::Normal), busy).await.map_err(fail)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options.pragma("query_only", "ON"));
+        let writers = Writers { process: Writer::new(process), synced: Writer::new(synced) };
+        let (path, writers) = (path.to_owned(), Arc::new(Mutex::new(writers)));
+        let database =
+            Self { inner: Arc::new(Inner { path, busy, writers, readers, unsynced: AtomicBool::new(false) }) };
+        database.make_tables(schema).await?;
+        Ok(database)
+    }
+
+    /// Makes the tables where the file is new; another process may have been faster.
+    async fn make_tables(&self, schema: Schema) -> Result<(), DatabaseError> {
+        let mut tx = self.write(Durability::Synced).await?;
+        let found = read_kind(tx.connection()).await.map_err(|error| self.explain(error))?;
+        if found.is_empty() {
+            for sql in schema.sql {
+                tx.connection().execute(*sql).await.map_err(|error| self.explain(error))?;
+            }
+            let (id, version) = (schema.application_id, schema.version);
+            let mark = format!("PRAGMA application_id = {id}; PRAGMA user_version = {version}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
+                .execute(tx.connection())
+                .await
+                .map_err(|error| self.explain(error))?;
+        } else {
+            found.check(self.path(), schema)?;
+        }
+        tx.commit().await
+    }
+
+    /// Begins a transaction that writes. It waits for the one of this process that came before it, then for other
+    /// processes, at most the busy time. Dropping it rolls back.
+    ///
+    /// # Errors
+    /// When the file is held too long or fails.
+    pub(crate) async fn write(&self, durability: Durability) -> Result<WriteTx, DatabaseError> {
+        let writers = self.inner.writers.clone().lock_owned().await;
+        let mut tx = WriteTx { database: self.clone(), durability, writers: Some(writers) };
+        let writer = tx.writer();
+        if writer.open {
+            // A transaction was dropped where no runtime could roll it back.
+            let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
+        }
+        let deadline = Instant::now() + self.inner.busy;
+        loop {
+            writer.open = true;
+            let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut writer.connection).await;
+            writer.open = begun.is_ok();
+            match begun {
+                Ok(_) => return Ok(tx),
+                Err(error) if fault::is_busy(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+    }
+
+    /// Returns a connection to read with.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub(crate) async fn read(&self) -> Result<PoolConnection<Sqlite>, DatabaseError> {
+        self.inner.readers.acquire().await.map_err(|error| self.explain(error))
+    }
+
+    /// Returns the file's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Returns a failure with the file's name and in words.
+    pub(crate) fn explain(&self, error: sqlx::Error) -> DatabaseError {
+        DatabaseError::of(&self.inner.path, self.inner.busy, error)
+    }
+
+    /// Brings commits of `Durability::Process` that still lie in the system's cache to the disk; called each second, it
+    /// bounds what a loss of power takes.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) async fn sync(&self) -> Result<(), DatabaseError> {
+        if !self.inner.unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // SQLite holds no locks on this file, so that closing it here drops none.
+        let path = wal_path(self.path());
+        let synced = tokio::task::spawn_blocking(move || {
+            std::fs::File::open(&path)
+                .and_then(|file| file.sync_data())
+                .map_err(|source| DatabaseError::Folder { path, source })
+        });
+        let synced = synced.await.unwrap_or(Ok(()));
+        if synced.is_err() {
+            self.inner.unsynced.store(true, Ordering::Release);
+        }
+        synced
+    }
+}
+
+/// A transaction that writes.
+pub(crate) struct WriteTx {
+    database: Database,
+    durability: Durability,
+    /// Present until the transaction is over.
+    writers: Option<OwnedMutexGuard<Writers>>,
+}
+
+impl WriteTx {
+    /// Returns the connection that the transaction is open on.
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.writer().connection
+    }
+
+    /// Makes what was written visible, and as durable as was asked for.
+    ///
+    /// # Errors
+    /// When the file fails; nothing is visible then.
+    pub(crate) async fn commit(mut self) -> Result<(), DatabaseError> {
+        let (database, durability) = (self.database.clone(), self.durability);
+        let writer = self.writer();
+        sqlx::query("COMMIT").execute(&mut writer.connection).await.map_err(|error| database.explain(error))?;
+        writer.open = false;
+        database.inner.unsynced.store(durability == Durability::Process, Ordering::Release);
+        Ok(())
+    }
+
+    fn writer(&mut self) -> &mut Writer {
+        let Some(writers) = self.writers.as_mut() else {
+            unreachable!("a transaction keeps its writer until it is dropped")
+        };
+        writers.of(self.durability)
+    }
+}
+
+impl Drop for WriteTx {
+    fn drop(&mut self) {
+        let Some(mut writers) = self.writers.take() else { return };
+        if !writers.of(self.durability).open {
+            return;
+        }
+        // Without a runtime the next transaction of this process rolls back.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let durability = self.durability;
+        runtime.spawn(async move {
+            let writer = writers.of(durability);
+            // SQLite has rolled back by itself after some failures: that there is nothing left to do is no news.
+            let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
+            writer.open = false;
+        });
+    }
+}
+
+impl Writers {
+    fn of(&mut self, durability: Durability) -> &mut Writer {
+        match durability {
+            Durability::Process => &mut self.process,
+            Durability::Synced => &mut self.synced,
+        }
+    }
+}
+
+impl Writer {
+    fn new(connection: SqliteConnection) -> Self {
+        Self { connection, open: false }
+    }
+}
+
+/// What a file says of itself.
+struct Kind {
+    application_id: i64,
+    version: i64,
+    tables: i64,
+}
+
+impl Kind {
+    fn is_empty(&self) -> bool {
+        self.application_id == 0 && self.version == 0 && self.tables == 0
+    }
+
+    fn check(&self, path: &Path, schema: Schema) -> Result<(), DatabaseError> {
+        if self.application_id != schema.application_id {
+            return Err(DatabaseError::Foreign {
+                path: path.to_owned(),
+                found: self.application_id,
+                expected: schema.application_id,
+            });
+        }
+        if self.version != schema.version {
+            return Err(DatabaseError::Version { path: path.to_owned(), found: self.version, known: schema.version });
+        }
+        Ok(())
+    }
+}
+
+/// Looks at a file before anything in it is changed: entering WAL mode would write to somebody else's database.
+async fn check_kind(path: &Path, schema: Schema, busy: Duration) -> Result<(), DatabaseError> {
+    let fail = |error| DatabaseError::of(path, busy, error);
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).busy_timeout(busy);
+    let mut connection = options.connect().await.map_err(fail)?;
+    let found = read_kind(&mut connection).await.map_err(fail)?;
+    connection.close().await.map_err(fail)?;
+    if found.is_empty() { Ok(()) } else { found.check(path, schema) }
+}
+
+async fn read_kind(connection: &mut SqliteConnection) -> Result<Kind, sqlx::Error> {
+    let sql = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+               FROM pragma_application_id, pragma_user_version";
+    let row = sqlx::query(sql).fetch_one(connection).await?;
+    Ok(Kind { application_id: row.try_get(0)?, version: row.try_get(1)?, tables: row.try_get(2)? })
+}
+
+fn options(path: &Path, busy: Duration) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(busy)
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .row_buffer_size(ROWS_AHEAD_MAX)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", JOURNAL_KEEP_BYTES)
+        // Slow statements are the owner's to report: its metrics know which call was slow.
+        .disable_statement_logging()
+}
+
+/// Opens a connection that writes. It enters WAL mode, which SQLite does not wait for by itself.
+async fn connect(options: &SqliteConnectOptions, busy: Duration) -> Result<SqliteConnection, sqlx::Error> {
+    let deadline = Instant::now() + busy;
+    loop {
+        match options.connect().await {
+            Err(error) if fault::is_busy(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Returns the path of a file's write-ahead log.
+fn wal_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}

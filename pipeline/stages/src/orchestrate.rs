@@ -1,0 +1,165 @@
+//! The orchestrator of transcoding as a stage: a cleared upload becomes a plan and one request a chunk; when a variant's
+//! last chunk is stored, its completion is told, once.
+
+use mcsp_domain::{EventId, Grid, ObjectKey, Plan, PlanId, Policy, Preset, Scheme, Variant};
+use mcsp_events::{
+    Asset, ChunkTranscoded, CopyrightCleared, Lane, Outgoing, Topic, TranscodeRequested, TranscodingCompleted,
+    VariantJob, inputs,
+};
+use mcsp_runtime::StageError;
+use mcsp_runtime::stage::{Context, Stage};
+use mcsp_sandbox::Sandbox;
+
+use crate::assemble::{ClearRendition, assemble, missing_chunk};
+use crate::plan::{PlanOrder, plan};
+use crate::progress::Progress;
+use crate::stores::{Stores, digest};
+
+inputs! {
+    /// What the orchestrator hears.
+    pub enum Heard { Cleared(CopyrightCleared), Chunk(ChunkTranscoded) }
+}
+
+/// What an operator wants of every plan.
+#[derive(Clone, Debug)]
+pub struct PlanSettings {
+    /// The rungs.
+    pub policy: Policy,
+    /// x264's preset.
+    pub preset: Preset,
+    /// The output grid.
+    pub grid: Grid,
+    /// A fixed chunk length, or the ramp.
+    pub chunk_ms: Option<u32>,
+    /// The protection scheme; `None` leaves renditions clear.
+    pub scheme: Option<Scheme>,
+}
+
+/// The stage.
+pub struct Orchestrator {
+    stores: Stores,
+    sandbox: Sandbox,
+    settings: PlanSettings,
+}
+
+impl Orchestrator {
+    /// Makes the stage.
+    pub fn new(stores: Stores, sandbox: Sandbox, settings: PlanSettings) -> Self {
+        Self { stores, sandbox, settings }
+    }
+
+    async fn cleared(&self, event: CopyrightCleared, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
+        let id = plan_id(cx);
+        let work = self.stores.work(&event.asset, id)?;
+        let plan = match work.head(&ObjectKey::plan()).await? {
+            Some(_) => self.stores.plan(&event.asset, id).await?,
+            None => self.make_plan(&event, id, cx).await?,
+        };
+        tracing::info!(content = %event.asset.content, plan = %id, chunks = plan.chunks.len(), "planned");
+        Ok(requests(&event, &plan))
+    }
+
+    async fn make_plan(&self, event: &CopyrightCleared, id: PlanId, cx: &Context) -> Result<Plan, StageError> {
+        let source = self.stores.source(&event.asset, &event.source).await?;
+        let digest = digest(&source).await?;
+        let settings = &self.settings;
+        let order = PlanOrder {
+            id,
+            policy: settings.policy.clone(),
+            preset: settings.preset,
+            grid: settings.grid,
+            chunk_ms: settings.chunk_ms,
+            scheme: settings.scheme,
+            attempt: cx.attempt(),
+        };
+        let on = |progress: Progress<'_>| {
+            if let Progress::Analysed { permille } = progress {
+                cx.progress(permille, "analysing");
+            }
+        };
+        let work = self.stores.work(&event.asset, id)?;
+        plan(&source, digest, &order, &self.sandbox, work.as_ref(), &on).await
+    }
+
+    async fn chunk(&self, event: ChunkTranscoded) -> Result<Vec<Outgoing>, StageError> {
+        let work = self.stores.work(&event.asset, event.plan)?;
+        let plan = self.stores.plan(&event.asset, event.plan).await?;
+        if missing_chunk(&plan, work.as_ref()).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let (renditions, _) = assemble(&plan, work.as_ref()).await?;
+        Ok(completions(&event.asset, &plan, &renditions))
+    }
+}
+
+impl Stage for Orchestrator {
+    const NAME: &'static str = "transcoding-orchestrator";
+    const GROUP: &'static str = "transcoding-orchestrator";
+    type Input = Heard;
+    const OUTPUTS: &'static [Topic] =
+        &[Topic::TranscodeRequestedInteractive, Topic::TranscodeRequestedBulk, Topic::TranscodingCompleted];
+
+    async fn handle(&self, input: Heard, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
+        match input {
+            Heard::Cleared(event) => self.cleared(event, cx).await,
+            Heard::Chunk(event) => self.chunk(event).await,
+        }
+    }
+}
+
+/// Returns the plan's id, which follows from the event: a plan that is made again has the same name.
+fn plan_id(cx: &Context) -> PlanId {
+    let headers = cx.headers();
+    let derived = EventId::derived(&[b"plan", headers.id.as_bytes()]);
+    let mut random = [0; 10];
+    random.copy_from_slice(&derived.as_bytes()[..10]);
+    PlanId::new(u64::try_from(headers.time_us / 1000).unwrap_or(0), &random)
+}
+
+/// Returns one request for each chunk, with one job for each variant that has anything in it.
+fn requests(event: &CopyrightCleared, plan: &Plan) -> Vec<Outgoing> {
+    let chunk_count = u32::try_from(plan.chunks.len()).unwrap_or(u32::MAX);
+    let request = |chunk: &mcsp_domain::Chunk| TranscodeRequested {
+        asset: event.asset.clone(),
+        plan: plan.id,
+        chunk: chunk.index,
+        chunk_count,
+        source: event.source.clone(),
+        source_digest: plan.source_digest,
+        lane: Lane::Interactive,
+        jobs: jobs(plan, chunk),
+    };
+    plan.chunks.iter().map(|chunk| Outgoing::of(chunk.index, &request(chunk))).collect()
+}
+
+fn jobs(plan: &Plan, chunk: &mcsp_domain::Chunk) -> Vec<VariantJob> {
+    let wanted = |variant: &Variant| match variant {
+        Variant::Video(_) => chunk.video.is_some(),
+        Variant::Audio(_) => chunk.audio.as_ref().is_some_and(|audio| audio.first_frame < audio.end_frame),
+    };
+    let variants = plan.ladder.variants().iter().zip(0_u16..).filter(|(variant, _)| wanted(variant));
+    let job = |(variant, index): (&Variant, u16)| VariantJob {
+        job: EventId::derived(&[b"job", plan.id.as_bytes(), &index.to_be_bytes(), &chunk.index.to_be_bytes()]),
+        variant: index,
+        rendition: variant.name().clone(),
+    };
+    variants.map(job).collect()
+}
+
+/// Returns one completion for each variant; two workers that both see the last chunk say the same ones.
+fn completions(asset: &Asset, plan: &Plan, renditions: &[ClearRendition]) -> Vec<Outgoing> {
+    let variants = plan.ladder.variants();
+    let completion = |(rendition, variant): (&ClearRendition, u16)| {
+        let event = TranscodingCompleted {
+            asset: asset.clone(),
+            plan: plan.id,
+            variant,
+            variant_count: u16::try_from(variants.len()).unwrap_or(u16::MAX),
+            rendition: rendition.name.clone(),
+            kind: variants.get(usize::from(variant)).map_or(mcsp_domain::RenditionKind::Video, Variant::kind),
+            chunks: u32::try_from(rendition.objects.len()).unwrap_or(u32::MAX),
+        };
+        Outgoing::once(plan.id.as_bytes(), rendition.name.as_str(), &event)
+    };
+    renditions.iter().zip(0_u16..).map(completion).collect()
+}

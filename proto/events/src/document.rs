@@ -1,1 +1,0 @@
-//! The documents made from the catalogue.
