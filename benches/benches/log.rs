@@ -222,9 +222,8 @@ async fn latency(path: &Path, durability: Durability, two: bool) {
         other.kill().unwrap();
         other.wait().unwrap();
     }
-    let what =
-        if two { "append (synced) to handler, two processes" } else { "append (synced) to handler, one process" };
-    percentiles(what, times);
+    let processes = if two { "two processes" } else { "one process" };
+    percentiles(&format!("append to handler, {durability:?}, one by one, {processes}").to_lowercase(), times);
 }
 
 /// Answers each record with one that says when it was heard.
