@@ -1,15 +1,17 @@
 //! One SQLite file: how it is opened and checked, written by one transaction at a time, and read beside that. In: a path and
 //! a schema. Out: write transactions of a stated durability, read connections, errors that name the file.
 //!
-//! A process has two writers, `synchronous=NORMAL` and `FULL` (<https://sqlite.org/pragma.html#pragma_synchronous>), behind
-//! one lock: two writers of one process would only make each other wait in SQLite's own polling. What a `NORMAL` commit
-//! leaves to the system's cache is synced by `sync`, which the owner calls each second.
+//! A process has one writer behind a lock: two would only make each other wait in SQLite's own polling. It commits with
+//! `synchronous=NORMAL` (<https://sqlite.org/pragma.html#pragma_synchronous>), that is to the system's cache; a commit that
+//! is to be durable then has the write-ahead log synced, outside of all locks and together with those that wait for the
+//! same. Others may see it before that, which is harmless: the log is read up to its first gap, so that what follows from
+//! a commit is never on the disk without it. What asks for no sync is synced by the owner each second.
 
 mod fault;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
@@ -58,16 +60,20 @@ pub(crate) struct Database {
 struct Inner {
     path: PathBuf,
     busy: Duration,
-    writers: Arc<Mutex<Writers>>,
+    writer: Arc<Mutex<Writer>>,
     readers: SqlitePool,
-    /// Whether a commit may still lie in the system's cache alone.
-    unsynced: AtomicBool,
+    syncs: Syncs,
 }
 
-#[derive(Debug)]
-struct Writers {
-    process: Writer,
-    synced: Writer,
+/// Which commits are on the disk.
+#[derive(Debug, Default)]
+struct Syncs {
+    /// Commits of this process.
+    commits: AtomicU64,
+    /// So many of them are known to be on the disk.
+    synced: AtomicU64,
+    /// One sync at a time; who waits here may find its commit synced by the one before.
+    turn: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -91,19 +97,21 @@ impl Database {
         check_kind(path, schema, busy).await?;
         let options = options(path, busy);
         let writer = options.clone().busy_timeout(BUSY_STEP).journal_mode(SqliteJournalMode::Wal);
-        let synced = connect(&writer.clone().synchronous(SqliteSynchronous::Full), busy).await.map_err(fail)?;
-        let process = connect(&writer.synchronous(SqliteSynchronous::Normal), busy).await.map_err(fail)?;
+        let writer = connect(&writer.synchronous(SqliteSynchronous::Normal), busy).await.map_err(fail)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options.pragma("query_only", "ON"));
-        let writers = Writers { process: Writer::new(process), synced: Writer::new(synced) };
-        let (path, writers) = (path.to_owned(), Arc::new(Mutex::new(writers)));
-        let database =
-            Self { inner: Arc::new(Inner { path, busy, writers, readers, unsynced: AtomicBool::new(false) }) };
+        let writer = Arc::new(Mutex::new(Writer { connection: writer, open: false }));
+        let inner = Inner { path: path.to_owned(), busy, writer, readers, syncs: Syncs::default() };
+        let database = Self { inner: Arc::new(inner) };
         database.make_tables(schema).await?;
+        // The names of the files, which no later sync of their bytes brings to the disk.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| DatabaseError::Folder { path: folder.to_owned(), source })?;
         Ok(database)
     }
 
@@ -133,8 +141,8 @@ impl Database {
     /// # Errors
     /// When the file is held too long or fails.
     pub(crate) async fn write(&self, durability: Durability) -> Result<WriteTx, DatabaseError> {
-        let writers = self.inner.writers.clone().lock_owned().await;
-        let mut tx = WriteTx { database: self.clone(), durability, writers: Some(writers) };
+        let writer = self.inner.writer.clone().lock_owned().await;
+        let mut tx = WriteTx { database: self.clone(), durability, writer: Some(writer) };
         let writer = tx.writer();
         if writer.open {
             // A transaction was dropped where no runtime could roll it back.
@@ -171,27 +179,35 @@ impl Database {
         DatabaseError::of(&self.inner.path, self.inner.busy, error)
     }
 
-    /// Brings commits of `Durability::Process` that still lie in the system's cache to the disk; called each second, it
-    /// bounds what a loss of power takes.
+    /// Brings every commit of this process to the disk; called each second, it bounds what a loss of power takes.
     ///
     /// # Errors
     /// When the disk fails.
     pub(crate) async fn sync(&self) -> Result<(), DatabaseError> {
-        if !self.inner.unsynced.swap(false, Ordering::AcqRel) {
+        let syncs = &self.inner.syncs;
+        let commit = syncs.commits.load(Ordering::Acquire);
+        if syncs.synced.load(Ordering::Acquire) >= commit {
             return Ok(());
         }
-        // SQLite holds no locks on this file, so that closing it here drops none.
+        let _turn = syncs.turn.lock().await;
+        if syncs.synced.load(Ordering::Acquire) >= commit {
+            return Ok(());
+        }
+        // All that is committed by now is in the file by now.
+        let until = syncs.commits.load(Ordering::Acquire);
+        // SQLite holds no locks on this file, so that closing it here drops none. A checkpoint may have emptied it: it has
+        // synced the log before, and the database itself before it emptied it.
         let path = wal_path(self.path());
         let synced = tokio::task::spawn_blocking(move || {
             std::fs::File::open(&path)
                 .and_then(|file| file.sync_data())
                 .map_err(|source| DatabaseError::Folder { path, source })
         });
-        let synced = synced.await.unwrap_or(Ok(()));
-        if synced.is_err() {
-            self.inner.unsynced.store(true, Ordering::Release);
-        }
-        synced
+        synced.await.unwrap_or_else(|join| {
+            Err(DatabaseError::Folder { path: self.path().to_owned(), source: std::io::Error::other(join) })
+        })?;
+        syncs.synced.fetch_max(until, Ordering::AcqRel);
+        Ok(())
     }
 }
 
@@ -200,7 +216,7 @@ pub(crate) struct WriteTx {
     database: Database,
     durability: Durability,
     /// Present until the transaction is over.
-    writers: Option<OwnedMutexGuard<Writers>>,
+    writer: Option<OwnedMutexGuard<Writer>>,
 }
 
 impl WriteTx {
@@ -212,54 +228,40 @@ impl WriteTx {
     /// Makes what was written visible, and as durable as was asked for.
     ///
     /// # Errors
-    /// When the file fails; nothing is visible then.
+    /// When the file fails; nothing is visible then. When the disk fails to sync: what was written is visible, and may
+    /// be lost with the power.
     pub(crate) async fn commit(mut self) -> Result<(), DatabaseError> {
         let (database, durability) = (self.database.clone(), self.durability);
         let writer = self.writer();
         sqlx::query("COMMIT").execute(&mut writer.connection).await.map_err(|error| database.explain(error))?;
         writer.open = false;
-        database.inner.unsynced.store(durability == Durability::Process, Ordering::Release);
-        Ok(())
+        database.inner.syncs.commits.fetch_add(1, Ordering::AcqRel);
+        // The next transaction begins while this one's bytes go to the disk.
+        self.writer = None;
+        match durability {
+            Durability::Process => Ok(()),
+            Durability::Synced => database.sync().await,
+        }
     }
 
     fn writer(&mut self) -> &mut Writer {
-        let Some(writers) = self.writers.as_mut() else {
-            unreachable!("a transaction keeps its writer until it is dropped")
-        };
-        writers.of(self.durability)
+        match self.writer.as_mut() {
+            Some(writer) => writer,
+            None => unreachable!("a transaction keeps its writer until it is over"),
+        }
     }
 }
 
 impl Drop for WriteTx {
     fn drop(&mut self) {
-        let Some(mut writers) = self.writers.take() else { return };
-        if !writers.of(self.durability).open {
-            return;
-        }
+        let Some(mut writer) = self.writer.take().filter(|writer| writer.open) else { return };
         // Without a runtime the next transaction of this process rolls back.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let durability = self.durability;
         runtime.spawn(async move {
-            let writer = writers.of(durability);
             // SQLite has rolled back by itself after some failures: that there is nothing left to do is no news.
             let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
             writer.open = false;
         });
-    }
-}
-
-impl Writers {
-    fn of(&mut self, durability: Durability) -> &mut Writer {
-        match durability {
-            Durability::Process => &mut self.process,
-            Durability::Synced => &mut self.synced,
-        }
-    }
-}
-
-impl Writer {
-    fn new(connection: SqliteConnection) -> Self {
-        Self { connection, open: false }
     }
 }
 

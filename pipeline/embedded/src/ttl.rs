@@ -17,13 +17,14 @@ use crate::sqlite::{BUSY_DEFAULT, Database, DatabaseError, Durability, Schema};
 pub(crate) use ledger::mark_done;
 
 /// The tables. The ledger has one row a key, and an entry has two keys: its position and its event's id. A row without an
-/// owner is done; `until_us` ends the claim, or the memory of what was done.
+/// owner is done; `until_us` ends the claim, or the memory of what was done; `lost` counts earlier claims that ran out.
 pub(crate) const TTL_SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS ledger (
     namespace TEXT NOT NULL,
     key TEXT NOT NULL,
     owner TEXT,
     until_us INTEGER NOT NULL,
+    lost INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ledger_until ON ledger (until_us);

@@ -102,7 +102,8 @@ fn export_keys(site: &Site, plan: &Plan, content: &str) -> PathBuf {
     let data = site.data();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let protection = runtime.block_on(async {
-        let catalog = mcsp_catalog::Catalog::open(&format!("sqlite:{}", data.join("catalog.db").display())).await.unwrap();
+        let catalog =
+            mcsp_catalog::Catalog::open(&format!("sqlite:{}", data.join("catalog.db").display())).await.unwrap();
         let master = MasterKey::read(&data.join("secrets/master.key")).unwrap();
         let service = LicenceService::open(catalog, MasterKeys::new(master, Vec::new())).await.unwrap();
         let request = GetOrCreateKeysRequest::of(plan, content.parse().unwrap(), Scheme::Cbcs);
@@ -175,9 +176,11 @@ fn the_trace_tells_all(site: &Site, content: &str, chunks: usize) {
     assert_eq!(of("media.transcode.requested.interactive").count(), chunks);
     assert_eq!(of("media.transcoding.completed").count(), 3, "once for each variant");
     assert_eq!(of("media.drm.packaged").count(), 1);
-    let workers: BTreeSet<&str> = of("media.chunk.transcoded").map(|line| line["headers"]["worker"].as_str().unwrap()).collect();
+    let workers: BTreeSet<&str> =
+        of("media.chunk.transcoded").map(|line| line["headers"]["worker"].as_str().unwrap()).collect();
     assert_eq!(workers.len(), 2, "the chunks were not shared: {workers:?}");
-    let traces: BTreeSet<&str> = lines.iter().map(|line| &line["headers"]["traceparent"].as_str().unwrap()[3..35]).collect();
+    let traces: BTreeSet<&str> =
+        lines.iter().map(|line| &line["headers"]["traceparent"].as_str().unwrap()[3..35]).collect();
     assert_eq!(traces.len(), 1, "one trace from the first event to the last");
     let table = site.command("trace").arg(content).output().unwrap();
     assert!(text(&table.stdout).contains("media.drm.packaged"), "{}", text(&table.stdout));

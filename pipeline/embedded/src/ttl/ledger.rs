@@ -17,11 +17,20 @@ pub(super) struct Terms<'a> {
     pub(super) until_us: i64,
 }
 
-/// What a row says of a key that has not expired.
+/// What a row says of a key.
 struct Held {
     /// None is done.
     owner: Option<String>,
     until_us: i64,
+    /// Earlier claims that ran out.
+    lost: u32,
+}
+
+impl Held {
+    /// Returns how many claims of the key ran out, this one included.
+    fn lost(&self) -> u32 {
+        self.lost.saturating_add(u32::from(self.owner.is_some()))
+    }
 }
 
 /// Notes that records are done: the log calls this in the transaction that completes them.
@@ -41,12 +50,17 @@ pub(super) async fn claim(
     terms: &Terms<'_>,
 ) -> sqlx::Result<Vec<Claim>> {
     let keys: Vec<[String; 2]> = entries.iter().map(keys_of_one).collect();
-    let held = live_rows(connection, keys.as_flattened(), terms).await?;
+    let (expired, held) = rows(connection, keys.as_flattened(), terms).await?;
     let (claims, taken) = judge(&keys, terms, &held);
     if !taken.is_empty() {
         write_rows(connection, terms.namespace, Some(terms.owner), terms.until_us, &taken).await?;
     }
-    Ok(claims)
+    let lost = |entry: &[String; 2]| entry.iter().filter_map(|key| expired.get(key)).map(Held::lost).max().unwrap_or(0);
+    let told = claims.into_iter().zip(&keys).map(|(claim, entry)| match (claim, lost(entry)) {
+        (Claim::Fresh, lost @ 1..) => Claim::Again(lost),
+        (claim, _) => claim,
+    });
+    Ok(told.collect())
 }
 
 /// Decides each entry in turn. A second entry of one call that shares a key with an earlier one waits for it: it would
@@ -75,23 +89,23 @@ fn judge<'a>(
     (claims, taken.into_iter().collect())
 }
 
-async fn live_rows(
+/// Returns the rows of keys, those that have expired apart from those that hold.
+async fn rows(
     connection: &mut SqliteConnection,
     keys: &[String],
     terms: &Terms<'_>,
-) -> sqlx::Result<HashMap<String, Held>> {
+) -> sqlx::Result<(HashMap<String, Held>, HashMap<String, Held>)> {
     // `CROSS JOIN` keeps the order: one look-up a key, never a walk over the namespace.
-    let rows: Vec<(String, Option<String>, i64)> = sqlx::query_as(
-        "SELECT ledger.key, ledger.owner, ledger.until_us FROM json_each(?2) AS wanted
-         CROSS JOIN ledger ON ledger.namespace = ?1 AND ledger.key = wanted.value
-         WHERE ledger.until_us > ?3",
+    let rows: Vec<(String, Option<String>, i64, u32)> = sqlx::query_as(
+        "SELECT ledger.key, ledger.owner, ledger.until_us, ledger.lost FROM json_each(?2) AS wanted
+         CROSS JOIN ledger ON ledger.namespace = ?1 AND ledger.key = wanted.value",
     )
     .bind(terms.namespace)
     .bind(array(keys))
-    .bind(terms.now_us)
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|(key, owner, until_us)| (key, Held { owner, until_us })).collect())
+    let rows = rows.into_iter().map(|(key, owner, until_us, lost)| (key, Held { owner, until_us, lost }));
+    Ok(rows.partition(|(_, held)| held.until_us <= terms.now_us))
 }
 
 async fn write_rows(
@@ -104,7 +118,8 @@ async fn write_rows(
     // The `WHERE` tells SQLite's parser that `ON CONFLICT` is not the join's `ON`.
     sqlx::query(
         "INSERT INTO ledger (namespace, key, owner, until_us) SELECT ?1, value, ?2, ?3 FROM json_each(?4) WHERE true
-         ON CONFLICT (namespace, key) DO UPDATE SET owner = excluded.owner, until_us = excluded.until_us",
+         ON CONFLICT (namespace, key) DO UPDATE SET owner = excluded.owner, until_us = excluded.until_us,
+             lost = CASE WHEN ledger.owner IS NULL THEN 0 ELSE ledger.lost + (ledger.owner IS NOT excluded.owner) END",
     )
     .bind(namespace)
     .bind(owner)

@@ -13,7 +13,7 @@ use mcsp_domain::EventId;
 #[async_trait]
 pub trait TtlStore: Send + Sync {
     /// Claims records for `owner` until `lease` has passed, all in one step, and tells what was found for each. An entry
-    /// whose claim has expired is fresh again: its owner is gone.
+    /// whose claim has expired may be claimed again: its owner is gone.
     ///
     /// # Errors
     /// When the engine fails: the caller stops and waits, it never goes on blind.
@@ -114,6 +114,8 @@ pub struct ClaimRequest<'a> {
 pub enum Claim {
     /// Nobody has done it: it is the caller's now.
     Fresh,
+    /// As `Fresh`, but so many earlier claims ran out without being released: their owners died or hung, perhaps of it.
+    Again(u32),
     /// It is done; its offset may be committed without doing it.
     Done,
     /// Another owner holds it, until this time in microseconds since 1970: wait, never skip.

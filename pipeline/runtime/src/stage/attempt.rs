@@ -19,6 +19,19 @@ pub(super) struct Claimed {
     pub(super) record: Record,
     /// Whether it is to be handled; a record that is done is only committed.
     pub(super) fresh: bool,
+    /// Earlier runs that ended with their process.
+    pub(super) lost_runs: u32,
+}
+
+impl Claimed {
+    fn new(record: Record, claim: Claim) -> Self {
+        let (fresh, lost_runs) = match claim {
+            Claim::Fresh => (true, 0),
+            Claim::Again(lost_runs) => (true, lost_runs),
+            Claim::Done | Claim::HeldUntil(_) => (false, 0),
+        };
+        Self { record, fresh, lost_runs }
+    }
 }
 
 impl<S: BatchStage> Driver<S> {
@@ -70,9 +83,8 @@ impl<S: BatchStage> Driver<S> {
                             let rest = held.map(|held| records.split_off(held)).unwrap_or_default();
                             self.give_claims_back(&rest, owner).await;
                             self.hand_back_all(&rest).await;
-                            let fresh = claims.iter().map(|claim| *claim == Claim::Fresh);
-                            let claimed = records.into_iter().zip(fresh);
-                            return claimed.map(|(record, fresh)| Claimed { record, fresh }).collect();
+                            let claimed = records.into_iter().zip(claims);
+                            return claimed.map(|(record, claim)| Claimed::new(record, claim)).collect();
                         }
                     }
                 }
@@ -94,7 +106,10 @@ impl<S: BatchStage> Driver<S> {
     async fn work(&self, claimed: Vec<Claimed>, owner: &str, began: Instant) {
         let handled_at = Instant::now();
         let started_us = now_us();
-        let outcome = self.handle(&claimed, owner).await;
+        let outcome = match self.killer(&claimed) {
+            Some(error) => Outcome::Failed(error),
+            None => self.handle(&claimed, owner).await,
+        };
         let handle_time = handled_at.elapsed();
         meter::handled(S::NAME, outcome.label(), handle_time, claimed.len());
         match outcome {
@@ -117,6 +132,12 @@ impl<S: BatchStage> Driver<S> {
             }
         }
         meter::overhead(S::NAME, began.elapsed().saturating_sub(handle_time));
+    }
+
+    /// Returns why a record must not run again: its runs end with their process, again and again.
+    fn killer(&self, claimed: &[Claimed]) -> Option<StageError> {
+        let lost = claimed.iter().find(|claimed| claimed.lost_runs >= self.options.attempts_max)?.lost_runs;
+        Some(StageError::refuse(format!("{lost} runs ended with their process or were never heard of again")))
     }
 
     /// Gives outputs their ids and headers.
