@@ -2,7 +2,9 @@
 //!
 //! A step reads messages after the position that the log has noted, appends them together with their last position, and
 //! deletes them up to it. Killed between any two of these it does the rest, or the same again, and the log leaves out what
-//! it has: nothing is lost and nothing doubled. One process at a time relays, by a lease; should two overlap while a lease
+//! it has: nothing is lost and nothing doubled. Positions alone do not say that a message was relayed, since a catalog that
+//! was put back from an older copy uses some of them again: what stands at or below the log's position is appended by its
+//! id once more before it is deleted. One process at a time relays, by a lease; should two overlap while a lease
 //! changes hands, positions and event ids still keep each message to one record.
 
 use std::sync::Arc;
@@ -152,7 +154,7 @@ impl Relay {
         Ok(is_held)
     }
 
-    /// Asks the log how far it is, and deletes what a relay that died could not.
+    /// Asks the log how far it is, and finishes what a relay that died could not.
     async fn find_place(&self) -> Result<Place, RelayError> {
         let name = source(&self.catalog.id().await?);
         let position = self.log.position(&name).await?.unwrap_or(0);
@@ -169,8 +171,22 @@ impl Relay {
             );
             return Ok(Place { source: renewed, position: 0 });
         }
-        self.catalog.outbox_delete_through(position).await?;
+        self.append_again(&name, position).await?;
         Ok(Place { source: name, position })
+    }
+
+    /// Empties the outbox up to the log's position. The log leaves out what it has; the rest took positions of messages
+    /// that went with the state of the catalog that an older copy has replaced.
+    async fn append_again(&self, source: &str, position: u64) -> Result<(), RelayError> {
+        loop {
+            let mut rows = self.catalog.outbox_after(0, limits::OUTBOX_BATCH_MAX).await?;
+            rows.retain(|row| row.position <= position);
+            let Some(last) = rows.last().map(|row| row.position) else { return Ok(()) };
+            self.log.append(rows.into_iter().map(|row| row.message).collect()).await?;
+            // Asking brings what was appended to the disk, which an append of itself may not.
+            self.log.position(source).await?;
+            self.catalog.outbox_delete_through(last).await?;
+        }
     }
 
     async fn read(&self, place: &Place, max: usize) -> Result<Vec<OutboxRow>, RelayError> {

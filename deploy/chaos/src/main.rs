@@ -1,9 +1,11 @@
 //! `make chaos`: kills worker processes at random under load and looks whether anything was lost or done twice.
 //!
 //! The parent appends the load and kills; three children run synthetic stages on one data folder. A second, undisturbed run
-//! of the same seed gives what the outputs must be. The seed decides loads and failures; when a kill strikes is chance.
+//! of the same seed gives what the outputs must be. The seed decides loads, failures, victims and the times between kills; what
+//! a worker does at that moment is chance.
 
 mod children;
+mod film;
 mod load;
 mod stages;
 mod verify;
@@ -36,6 +38,12 @@ struct Cli {
     /// Worker processes.
     #[arg(long, default_value_t = 3)]
     workers: usize,
+    /// A film that goes through three nodes of `mcsp up`, too.
+    #[arg(long, value_name = "FILE")]
+    film: Option<PathBuf>,
+    /// Kills while the film goes through.
+    #[arg(long, default_value_t = 10)]
+    film_kills: u32,
     /// The data folder; by default a new one in the system's temporary folder, removed when all is well.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -66,6 +74,11 @@ fn main() -> anyhow::Result<()> {
 async fn parent(cli: &Cli) -> anyhow::Result<()> {
     let default = std::env::temp_dir().join(format!("mcsp-chaos-{}", std::process::id()));
     let data = cli.data.clone().unwrap_or(default);
+    fastrand::seed(cli.seed);
+    for run in ["disturbed", "undisturbed"] {
+        let folder = data.join(run);
+        anyhow::ensure!(!folder.exists(), "{} is there already: a run begins with nothing", folder.display());
+    }
     say(&format!(
         "seed {}, {} contents, {} workers, {} kills, data in {}",
         cli.seed,
@@ -79,7 +92,13 @@ async fn parent(cli: &Cli) -> anyhow::Result<()> {
     let same = disturbed == undisturbed;
     say(&format!("outputs equal to the undisturbed run: {same}"))?;
     anyhow::ensure!(same, "the outputs differ; both runs are kept in {}", data.display());
-    std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;
+    for run in ["disturbed", "undisturbed"] {
+        let folder = data.join(run);
+        std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    }
+    if let Some(film) = &cli.film {
+        film::run(film, &data, cli.film_kills)?;
+    }
     say("all is well: 0 events lost, 0 effects doubled")
 }
 

@@ -130,7 +130,9 @@ impl Stage for Desk {
     async fn handle(&self, input: TranscodingCompleted, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
         let database = |error| StageError::retry("the catalog failed", error);
         let mut tx = self.0.begin().await.map_err(database)?;
-        if tx.receive(Self::GROUP, cx.headers().id, mcsp_runtime::now_us()).await.map_err(database)? == Receipt::Fresh {
+        if tx.receive(cx.namespace(), cx.headers().id, mcsp_runtime::now_us()).await.map_err(database)?
+            == Receipt::Fresh
+        {
             let event = Published {
                 asset: input.asset,
                 owner: mcsp_domain::UserId::new(1, &[0; 10]),

@@ -142,11 +142,16 @@ impl Inner {
         if batch.records.is_empty() && relay.is_none() {
             return Ok(());
         }
+        // A relay deletes at its source what it has appended: it must be on the disk, whatever its topics ask for.
+        let durability = if relay.is_some() { Durability::Synced } else { batch.durability };
         let written = async {
-            let mut tx = self.database.write(batch.durability).await?;
+            let mut tx = self.database.write(durability).await?;
             if let Some((source, position)) = relay
                 && !note_position(&mut tx, source, position).await?
             {
+                drop(tx);
+                // Whoever noted it, here or in another process, may have died before its sync.
+                self.database.sync_all().await?;
                 return Ok(Vec::new());
             }
             let ends = append::insert(tx.connection(), batch.records, now_us()).await?;
@@ -249,6 +254,10 @@ impl EventLog for SqliteLog {
         self.inner.redeliver(group, dead).await
     }
 
+    async fn forget_group(&self, group: &GroupName) -> Result<(), LogError> {
+        self.inner.forget_group(group).await
+    }
+
     async fn sweep(&self, now_us: i64) -> Result<u64, LogError> {
         self.inner.sweep(now_us).await
     }
@@ -289,3 +298,6 @@ impl From<LogError> for Fault {
         Self::Log(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

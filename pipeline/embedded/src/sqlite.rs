@@ -8,10 +8,10 @@
 //! a commit is never on the disk without it. What asks for no sync is synced by the owner each second.
 
 mod fault;
+mod syncs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
@@ -20,6 +20,7 @@ use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqliteConnection, 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use fault::DatabaseError;
+use syncs::Syncs;
 pub(crate) use mcsp_events::Durability;
 
 /// Connections that only read: more than this many queries at once wait for each other.
@@ -65,17 +66,6 @@ struct Inner {
     syncs: Syncs,
 }
 
-/// Which commits are on the disk.
-#[derive(Debug, Default)]
-struct Syncs {
-    /// Commits of this process.
-    commits: AtomicU64,
-    /// So many of them are known to be on the disk.
-    synced: AtomicU64,
-    /// One sync at a time; who waits here may find its commit synced by the one before.
-    turn: Mutex<()>,
-}
-
 #[derive(Debug)]
 struct Writer {
     connection: SqliteConnection,
@@ -105,7 +95,7 @@ impl Database {
             .max_lifetime(None)
             .connect_lazy_with(options.pragma("query_only", "ON"));
         let writer = Arc::new(Mutex::new(Writer { connection: writer, open: false }));
-        let inner = Inner { path: path.to_owned(), busy, writer, readers, syncs: Syncs::default() };
+        let inner = Inner { path: path.to_owned(), busy, writer, readers, syncs: Syncs::new(path) };
         let database = Self { inner: Arc::new(inner) };
         database.make_tables(schema).await?;
         // The names of the files, which no later sync of their bytes brings to the disk.
@@ -139,9 +129,10 @@ impl Database {
     /// processes, at most the busy time. Dropping it rolls back.
     ///
     /// # Errors
-    /// When the file is held too long or fails.
+    /// When the file is held too long or fails, or the disk failed to sync before.
     pub(crate) async fn write(&self, durability: Durability) -> Result<WriteTx, DatabaseError> {
         let writer = self.inner.writer.clone().lock_owned().await;
+        self.inner.syncs.check()?;
         let mut tx = WriteTx { database: self.clone(), durability, writer: Some(writer) };
         let writer = tx.writer();
         if writer.open {
@@ -182,32 +173,23 @@ impl Database {
     /// Brings every commit of this process to the disk; called each second, it bounds what a loss of power takes.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails; it is refused from then on, with every write, until the file is opened again.
     pub(crate) async fn sync(&self) -> Result<(), DatabaseError> {
-        let syncs = &self.inner.syncs;
-        let commit = syncs.commits.load(Ordering::Acquire);
-        if syncs.synced.load(Ordering::Acquire) >= commit {
-            return Ok(());
-        }
-        let _turn = syncs.turn.lock().await;
-        if syncs.synced.load(Ordering::Acquire) >= commit {
-            return Ok(());
-        }
-        // All that is committed by now is in the file by now.
-        let until = syncs.commits.load(Ordering::Acquire);
-        // SQLite holds no locks on this file, so that closing it here drops none. A checkpoint may have emptied it: it has
-        // synced the log before, and the database itself before it emptied it.
-        let path = wal_path(self.path());
-        let synced = tokio::task::spawn_blocking(move || {
-            std::fs::File::open(&path)
-                .and_then(|file| file.sync_data())
-                .map_err(|source| DatabaseError::Folder { path, source })
-        });
-        synced.await.unwrap_or_else(|join| {
-            Err(DatabaseError::Folder { path: self.path().to_owned(), source: std::io::Error::other(join) })
-        })?;
-        syncs.synced.fetch_max(until, Ordering::AcqRel);
-        Ok(())
+        self.inner.syncs.sync().await
+    }
+
+    /// Brings to the disk whatever any process has made visible by now.
+    ///
+    /// # Errors
+    /// As `sync`.
+    pub(crate) async fn sync_all(&self) -> Result<(), DatabaseError> {
+        self.inner.syncs.sync_all().await
+    }
+
+    /// Lets every sync from here on fail.
+    #[cfg(test)]
+    pub(crate) async fn fail_syncs(&self) {
+        self.inner.syncs.fail().await;
     }
 }
 
@@ -228,14 +210,15 @@ impl WriteTx {
     /// Makes what was written visible, and as durable as was asked for.
     ///
     /// # Errors
-    /// When the file fails; nothing is visible then. When the disk fails to sync: what was written is visible, and may
-    /// be lost with the power.
+    /// When the file fails, or the disk failed to sync before; nothing is visible then. When the disk fails to sync this
+    /// commit: what was written is visible and may be lost with the power, and the handle takes no more writes.
     pub(crate) async fn commit(mut self) -> Result<(), DatabaseError> {
         let (database, durability) = (self.database.clone(), self.durability);
+        database.inner.syncs.check()?;
         let writer = self.writer();
         sqlx::query("COMMIT").execute(&mut writer.connection).await.map_err(|error| database.explain(error))?;
         writer.open = false;
-        database.inner.syncs.commits.fetch_add(1, Ordering::AcqRel);
+        database.inner.syncs.committed();
         // The next transaction begins while this one's bytes go to the disk.
         self.writer = None;
         match durability {
@@ -333,11 +316,4 @@ async fn connect(options: &SqliteConnectOptions, busy: Duration) -> Result<Sqlit
             answer => return answer,
         }
     }
-}
-
-/// Returns the path of a file's write-ahead log.
-fn wal_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mcsp_domain::limits::{TTL_KEY_BYTES_MAX, TTL_SCAN_MAX, TTL_VALUE_BYTES_MAX};
+use mcsp_domain::limits::{LEDGER_KEEP_US, TTL_KEY_BYTES_MAX, TTL_SCAN_MAX, TTL_VALUE_BYTES_MAX};
 use mcsp_runtime::{Claim, ClaimRequest, LedgerEntry, TtlError, TtlStore, now_us};
 
 use crate::sqlite::{BUSY_DEFAULT, Database, DatabaseError, Durability, Schema};
@@ -172,13 +172,16 @@ impl TtlStore for SqliteTtl {
     }
 }
 
+/// Claims that ran out stay for a day: they count the runs that their record has ended, over restarts that take longer
+/// than a lease.
 async fn remove_expired(connection: &mut sqlx::SqliteConnection, now_us: i64) -> sqlx::Result<u64> {
     let claims = sqlx::query(
         "DELETE FROM ledger WHERE (namespace, key) IN
-         (SELECT namespace, key FROM ledger WHERE until_us <= ?1 LIMIT ?2)",
+         (SELECT namespace, key FROM ledger WHERE until_us <= ?1 AND (owner IS NULL OR until_us <= ?3) LIMIT ?2)",
     )
     .bind(now_us)
     .bind(SWEEP_ROWS_MAX)
+    .bind(now_us.saturating_sub(LEDGER_KEEP_US))
     .execute(&mut *connection)
     .await?;
     let values = sqlx::query(

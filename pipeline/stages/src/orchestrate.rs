@@ -10,7 +10,7 @@ use mcsp_runtime::StageError;
 use mcsp_runtime::stage::{Context, Stage};
 use mcsp_sandbox::Sandbox;
 
-use crate::assemble::{ClearRendition, assemble, missing_chunk};
+use crate::assemble::missing_chunk;
 use crate::plan::{PlanOrder, plan};
 use crate::progress::Progress;
 use crate::stores::{Stores, digest};
@@ -87,8 +87,7 @@ impl Orchestrator {
         if missing_chunk(&plan, work.as_ref()).await?.is_some() {
             return Ok(Vec::new());
         }
-        let (renditions, _) = assemble(&plan, work.as_ref()).await?;
-        Ok(completions(&event.asset, &plan, &renditions))
+        Ok(completions(&event.asset, &plan))
     }
 }
 
@@ -133,11 +132,7 @@ fn requests(event: &CopyrightCleared, plan: &Plan) -> Vec<Outgoing> {
 }
 
 fn jobs(plan: &Plan, chunk: &mcsp_domain::Chunk) -> Vec<VariantJob> {
-    let wanted = |variant: &Variant| match variant {
-        Variant::Video(_) => chunk.video.is_some(),
-        Variant::Audio(_) => chunk.audio.as_ref().is_some_and(|audio| audio.first_frame < audio.end_frame),
-    };
-    let variants = plan.ladder.variants().iter().zip(0_u16..).filter(|(variant, _)| wanted(variant));
+    let variants = plan.ladder.variants().iter().zip(0_u16..).filter(|(variant, _)| has_frames(chunk, variant));
     let job = |(variant, index): (&Variant, u16)| VariantJob {
         job: EventId::derived(&[b"job", plan.id.as_bytes(), &index.to_be_bytes(), &chunk.index.to_be_bytes()]),
         variant: index,
@@ -147,19 +142,28 @@ fn jobs(plan: &Plan, chunk: &mcsp_domain::Chunk) -> Vec<VariantJob> {
 }
 
 /// Returns one completion for each variant; two workers that both see the last chunk say the same ones.
-fn completions(asset: &Asset, plan: &Plan, renditions: &[ClearRendition]) -> Vec<Outgoing> {
+fn completions(asset: &Asset, plan: &Plan) -> Vec<Outgoing> {
     let variants = plan.ladder.variants();
-    let completion = |(rendition, variant): (&ClearRendition, u16)| {
+    let completion = |(variant, index): (&Variant, u16)| {
+        let chunks = plan.chunks.iter().filter(|chunk| has_frames(chunk, variant)).count();
         let event = TranscodingCompleted {
             asset: asset.clone(),
             plan: plan.id,
-            variant,
+            variant: index,
             variant_count: u16::try_from(variants.len()).unwrap_or(u16::MAX),
-            rendition: rendition.name.clone(),
-            kind: variants.get(usize::from(variant)).map_or(mcsp_domain::RenditionKind::Video, Variant::kind),
-            chunks: u32::try_from(rendition.objects.len()).unwrap_or(u32::MAX),
+            rendition: variant.name().clone(),
+            kind: variant.kind(),
+            chunks: u32::try_from(chunks).unwrap_or(u32::MAX),
         };
-        Outgoing::once(plan.id.as_bytes(), rendition.name.as_str(), &event)
+        Outgoing::once(plan.id.as_bytes(), variant.name().as_str(), &event)
     };
-    renditions.iter().zip(0_u16..).map(completion).collect()
+    variants.iter().zip(0_u16..).map(completion).collect()
+}
+
+/// Returns whether a chunk holds anything of a variant.
+fn has_frames(chunk: &mcsp_domain::Chunk, variant: &Variant) -> bool {
+    match variant {
+        Variant::Video(_) => chunk.video.is_some(),
+        Variant::Audio(_) => chunk.audio.as_ref().is_some_and(|audio| audio.first_frame < audio.end_frame),
+    }
 }

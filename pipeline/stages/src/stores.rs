@@ -2,6 +2,7 @@
 //! see only their own folder, and the source as the child reads it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use mcsp_domain::{Digest, ObjectKey, Plan, PlanId};
@@ -58,9 +59,16 @@ impl Stores {
         let bucket = self.bucket(asset)?;
         let key = &source.key;
         if let Some(path) = bucket.as_file(key) {
-            // The open file keeps its bytes, whatever takes its name afterwards: only then is it asked what it is.
-            let file = File::open(&path).map_err(|error| StageError::retry(format!("could not open {key}"), error))?;
+            // The open file keeps its bytes, whatever takes its name afterwards. It is asked for before and after: the file
+            // that has the name still is the one that was open while the tag was looked at.
             check(bucket.as_ref(), source).await?;
+            let unread = |error| StageError::retry(format!("could not open {key}"), error);
+            let file = File::open(&path).map_err(unread)?;
+            check(bucket.as_ref(), source).await?;
+            let (open, named) = (file.metadata().map_err(unread)?, std::fs::metadata(&path).map_err(unread)?);
+            if (open.dev(), open.ino()) != (named.dev(), named.ino()) {
+                return Err(StageError::refuse(format!("source {key} was replaced while it was opened")));
+            }
             return Source::file(Arc::new(file)).map_err(|error| StageError::reject(key.to_string(), error));
         }
         check(bucket.as_ref(), source).await?;

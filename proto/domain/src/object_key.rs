@@ -57,6 +57,14 @@ impl ObjectKey {
         Self(format!("work/{content}/{revision}/cancelled"))
     }
 
+    /// A short-lived object by which one process sees whether a bucket takes writes.
+    ///
+    /// # Errors
+    /// When the process's name is no part of a key.
+    pub fn probe(process: &str) -> Result<Self, ObjectKeyError> {
+        Self::parse(&format!("probes/{process}"))
+    }
+
     /// The key of `inner` in the folder that this key names.
     ///
     /// # Errors

@@ -38,22 +38,13 @@ pub(crate) enum CatalogEngine {
     Postgres(ServerUrl),
 }
 
-/// Where sagas are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SagasEngine {
-    /// A file.
-    Journal(PathBuf),
-    /// A server.
-    Temporal(ServerUrl),
-}
-
 /// Where content keys are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LicenceEngine {
     /// In this process.
     InProcess,
-    /// On another node.
-    Remote(String),
+    /// In another process of this machine, at this socket.
+    Unix(PathBuf),
 }
 
 /// Where a server is, perhaps with a password, which neither `Debug` nor messages show.
@@ -85,7 +76,6 @@ missing!(LogEngine: Sqlite, Kafka = "kafka");
 missing!(LedgerEngine: Sqlite, Redis = "redis");
 missing!(ObjectsEngine: Files, S3 = "s3");
 missing!(CatalogEngine: Sqlite, Postgres = "postgres");
-missing!(SagasEngine: Journal, Temporal = "temporal");
 
 /// The files that embedded engines keep where their URLs name none.
 pub(super) struct Places<'a> {
@@ -131,12 +121,27 @@ impl Places<'_> {
         }
     }
 
-    /// Reads `sagas.url`.
-    pub(super) fn sagas(&self, url: &str) -> Result<SagasEngine, String> {
-        match parts(url) {
-            ("journal", rest) => Ok(SagasEngine::Journal(self.path(rest, "sagas.db"))),
-            ("temporal", _) => server(url).map(SagasEngine::Temporal),
-            _ => Err("journal: or temporal:// wanted".to_owned()),
+    /// Reads `licence.url`.
+    pub(super) fn licence(&self, url: &str) -> Result<LicenceEngine, String> {
+        if url.is_empty() {
+            return Ok(LicenceEngine::InProcess);
+        }
+        self.socket(url).map(LicenceEngine::Unix)
+    }
+
+    /// Reads the address of a Unix socket; a relative path begins in the data folder.
+    pub(super) fn socket(&self, url: &str) -> Result<PathBuf, String> {
+        let path = match parts(url) {
+            ("unix", rest) => rest.strip_prefix("//").unwrap_or(rest),
+            _ => "",
+        };
+        if path.is_empty() || path.ends_with('/') {
+            return Err("unix:PATH wanted".to_owned());
+        }
+        let path = self.data.join(path);
+        match std::os::unix::net::SocketAddr::from_pathname(&path) {
+            Ok(_) => Ok(path),
+            Err(_) => Err(format!("{} is too long for a socket", path.display())),
         }
     }
 
@@ -147,14 +152,6 @@ impl Places<'_> {
             path => PathBuf::from(path),
         }
     }
-}
-
-/// Reads `licence.url`.
-pub(super) fn licence(url: &str) -> Result<LicenceEngine, String> {
-    if url.is_empty() {
-        return Ok(LicenceEngine::InProcess);
-    }
-    http(url).map(LicenceEngine::Remote)
 }
 
 /// Checks an address of plain HTTP: scheme, host, port, no path.
@@ -213,6 +210,24 @@ mod tests {
         }
         let engine = Places { data: Path::new("data") }.ledger("redis://:secret@host:6379", None).unwrap();
         assert_eq!(format!("{engine:?}"), "Redis(redis://:***@host:6379)");
+    }
+
+    #[test]
+    fn sockets_lie_in_the_data_folder_or_where_their_path_says() {
+        let places = Places { data: Path::new("data") };
+        for (url, path) in [
+            ("unix:keys/socket", "data/keys/socket"),
+            ("unix:/run/mcsp/keys", "/run/mcsp/keys"),
+            ("unix:///run/mcsp/keys", "/run/mcsp/keys"),
+        ] {
+            assert_eq!(places.socket(url), Ok(PathBuf::from(path)), "{url}");
+            assert_eq!(places.licence(url), Ok(LicenceEngine::Unix(PathBuf::from(path))), "{url}");
+        }
+        assert_eq!(places.licence(""), Ok(LicenceEngine::InProcess));
+        let long = format!("unix:/{}", "x".repeat(108));
+        for url in ["unix:", "unix://", "unix:keys/", "keys/socket", "http://127.0.0.1:9001", &long] {
+            assert!(places.socket(url).is_err(), "{url} was taken");
+        }
     }
 
     #[test]

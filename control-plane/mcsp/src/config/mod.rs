@@ -56,8 +56,10 @@ pub(crate) struct Config {
     pub(crate) catalog: CatalogEngine,
     /// The licence service.
     pub(crate) licence: LicenceEngine,
-    /// Where the licence service of this process listens.
-    pub(crate) licence_listen: Option<SocketAddr>,
+    /// The socket on which the licence service of this process listens.
+    pub(crate) licence_listen: Option<PathBuf>,
+    /// Files of older master keys.
+    pub(crate) licence_older_keys: Vec<PathBuf>,
     /// The worker.
     pub(crate) worker: Worker,
     /// What becomes of records that fail.
@@ -154,6 +156,15 @@ pub(crate) struct Telemetry {
 }
 
 impl Config {
+    /// Says whether a role has anything to do: those that answer others need an address.
+    pub(crate) fn has_work(&self, role: Role) -> bool {
+        match role {
+            Role::Licence => self.licence_listen.is_some(),
+            Role::Objects => self.endpoint.is_some(),
+            Role::Orchestrate | Role::Transcode | Role::Package | Role::Relay | Role::Upkeep => true,
+        }
+    }
+
     /// Returns where a region's bytes may live; without a name, the only region there is.
     ///
     /// # Errors

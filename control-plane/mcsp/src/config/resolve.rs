@@ -11,7 +11,7 @@ use mcsp_events::{Durability, Topic};
 use mcsp_runtime::telemetry;
 use mcsp_sandbox::child::Isolation;
 
-use super::engines::{self, CatalogEngine, LedgerEngine, LogEngine, ObjectsEngine, Places, SagasEngine};
+use super::engines::{self, CatalogEngine, LedgerEngine, LogEngine, ObjectsEngine, Places};
 use super::finding::{Finding, Origin};
 use super::settings::{self, Lines, Protection, Role, Settings};
 use super::show::toml_of;
@@ -41,7 +41,8 @@ struct Resolved {
     placement: BTreeMap<String, Bucket>,
     catalog: CatalogEngine,
     licence: engines::LicenceEngine,
-    licence_listen: Option<SocketAddr>,
+    licence_listen: Option<PathBuf>,
+    licence_older_keys: Vec<PathBuf>,
     retry: Retry,
     plan: PlanPolicy,
     http: SocketAddr,
@@ -68,6 +69,7 @@ impl Resolved {
             catalog: self.catalog,
             licence: self.licence,
             licence_listen: self.licence_listen,
+            licence_older_keys: self.licence_older_keys,
             worker: Worker { slots, isolation },
             retry: self.retry,
             plan: self.plan,
@@ -90,26 +92,23 @@ impl Check<'_> {
         if settings.data.is_empty() {
             self.fault(&["data"], "", "a folder is wanted");
         }
-        if settings.roles.is_empty() {
-            self.fault(&["roles"], [""; 0], "at least one role is wanted");
-        }
+        self.roles(settings);
         let places = Places { data: Path::new(&settings.data) };
         let log = self.url(&["log", "url"], &settings.log.url, |url| places.log(url));
         let ledger = self.url(&["ledger", "url"], &settings.ledger.url, |url| places.ledger(url, log.as_ref()));
         let objects = self.url(&["objects", "url"], &settings.objects.url, |url| places.objects(url));
         let catalog = self.url(&["catalog", "url"], &settings.catalog.url, |url| places.catalog(url));
-        let sagas = self.url(&["sagas", "url"], &settings.sagas.url, |url| places.sagas(url));
-        let licence = self.url(&["licence", "url"], &settings.licence.url, engines::licence);
+        let licence = self.url(&["licence", "url"], &settings.licence.url, |url| places.licence(url));
         let licence_listen = match settings.licence.listen.as_str() {
             "" => None,
-            listen => self.address(&["licence", "listen"], listen),
+            listen => self.url(&["licence", "listen"], listen, |listen| places.socket(listen)),
         };
+        let licence_older_keys = self.older_keys(&settings.licence.older_keys);
         self.built_in("log", &settings.log.url, log.as_ref().and_then(LogEngine::missing));
         self.built_in("ledger", &settings.ledger.url, ledger.as_ref().and_then(LedgerEngine::missing));
         self.built_in("objects", &settings.objects.url, objects.as_ref().and_then(ObjectsEngine::missing));
         self.built_in("catalog", &settings.catalog.url, catalog.as_ref().and_then(CatalogEngine::missing));
-        self.built_in("sagas", &settings.sagas.url, sagas.as_ref().and_then(SagasEngine::missing));
-        self.together(settings, log.as_ref(), ledger.as_ref(), catalog.as_ref(), sagas.as_ref());
+        self.together(settings, log.as_ref(), ledger.as_ref(), catalog.as_ref());
         let topics = self.topics(&settings.log);
         let lease = Duration::from_secs(settings.log.lease_s.into());
         let endpoint = self.endpoint(settings);
@@ -127,6 +126,7 @@ impl Check<'_> {
             catalog: catalog?,
             licence: licence?,
             licence_listen,
+            licence_older_keys,
             retry,
             plan: plan?,
             http: http?,
@@ -139,6 +139,31 @@ impl Check<'_> {
         let origin = origin(self.layers, &path);
         let value = toml_of(&serde_json::to_value(value).unwrap_or_default());
         self.findings.push(Finding::value(origin, &path, &value, rule.into()));
+    }
+
+    /// Holds roles that somebody picked to what they need: a role that silently does nothing is not what was meant. All of them,
+    /// which is the default, are those that have something to do.
+    fn roles(&mut self, settings: &Settings) {
+        let roles = &settings.roles;
+        if roles.is_empty() {
+            self.fault(&["roles"], roles, "at least one role is wanted");
+        }
+        if Role::ALL.iter().all(|role| roles.contains(role)) {
+            return;
+        }
+        if roles.contains(&Role::Objects) && settings.objects.endpoint.listen.is_empty() {
+            self.fault(&["roles"], roles, "the role objects has nothing to do without objects.endpoint.listen");
+        }
+        if roles.contains(&Role::Licence) && settings.licence.listen.is_empty() {
+            self.fault(&["roles"], roles, "the role licence has nothing to do without licence.listen");
+        }
+    }
+
+    fn older_keys(&mut self, files: &[String]) -> Vec<PathBuf> {
+        for file in files.iter().filter(|file| !Path::new(file).is_file()) {
+            self.fault(&["licence", "older_keys"], file, "there is no such file");
+        }
+        files.iter().map(PathBuf::from).collect()
     }
 
     /// Reads a URL, and refuses a password where others read it too: files are shared, flags are seen by every user.
@@ -167,7 +192,6 @@ impl Check<'_> {
         log: Option<&LogEngine>,
         ledger: Option<&LedgerEngine>,
         catalog: Option<&CatalogEngine>,
-        sagas: Option<&SagasEngine>,
     ) {
         let url = &settings.ledger.url;
         match (log, ledger) {
@@ -187,9 +211,6 @@ impl Check<'_> {
         let Some(LogEngine::Sqlite(log)) = log else { return };
         if matches!(catalog, Some(CatalogEngine::Sqlite(catalog)) if catalog == log) {
             self.fault(&["catalog", "url"], &settings.catalog.url, "it is the log's file, and must be one of its own");
-        }
-        if matches!(sagas, Some(SagasEngine::Journal(sagas)) if sagas == log) {
-            self.fault(&["sagas", "url"], &settings.sagas.url, "it is the log's file, and must be one of its own");
         }
     }
 

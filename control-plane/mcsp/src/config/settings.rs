@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Settings {
     /// The folder of everything that the embedded engines keep. It must lie on a local file system.
     pub(crate) data: String,
-    /// The work of this node.
+    /// The work of this node. All roles are those that have something to do; one that was picked and has nothing is refused:
+    /// `licence` without `licence.listen`, `objects` without `objects.endpoint.listen`.
     pub(crate) roles: Vec<Role>,
     /// How long running work may go on after the node was told to stop, seconds.
     #[schemars(range(min = 1, max = 3600))]
@@ -24,7 +25,6 @@ pub(crate) struct Settings {
     /// The bucket of a region of the residency policy; where none is named, the region `local` has `mcsp-local`.
     pub(crate) placement: BTreeMap<String, String>,
     pub(crate) catalog: Catalog,
-    pub(crate) sagas: Sagas,
     pub(crate) licence: Licence,
     pub(crate) worker: Worker,
     pub(crate) retry: Retry,
@@ -44,7 +44,6 @@ impl Default for Settings {
             objects: Objects::default(),
             placement: BTreeMap::new(),
             catalog: Catalog::default(),
-            sagas: Sagas::default(),
             licence: Licence::default(),
             worker: Worker::default(),
             retry: Retry::default(),
@@ -205,15 +204,15 @@ table!(Catalog {
     /// Where relational state is kept: `sqlite:` (in `data/catalog.db`), `sqlite:PATH`, or `postgres://HOST:PORT/NAME`.
     url: String = "sqlite:".to_owned(),
 });
-table!(Sagas {
-    /// Where sagas are kept: `journal:` (in `data/sagas.db`), `journal:PATH`, or `temporal://HOST:PORT/NAMESPACE`.
-    url: String = "journal:".to_owned(),
-});
 table!(Licence {
-    /// Where content keys are asked for: empty for the licence service in this process, or `http://HOST:PORT`.
+    /// Where content keys are asked for: empty for the licence service in this process, or `unix:PATH`, the socket of another
+    /// process of this machine. Not over TCP: every user of the machine could ask there for keys.
     url: String = String::new(),
-    /// Address and port on which the role `licence` answers other processes of this machine; empty for none.
+    /// The socket, `unix:PATH`, on which the role `licence` answers other processes of this machine; empty for none. A relative
+    /// path begins in the data folder. The socket's folder is made with mode 700, and refused where other users may enter it.
     listen: String = String::new(),
+    /// Files of older master keys: what they sealed can still be opened after `data/secrets/master.key` was replaced.
+    older_keys: Vec<String> = Vec::new(),
 });
 table!(Worker {
     /// Records of one stage that are handled side by side.

@@ -72,7 +72,8 @@ fn nothing_at_all_is_a_configuration() {
     assert_eq!(config.ledger, LedgerEngine::Sqlite("./data/events.db".into()));
     assert_eq!(config.objects, ObjectsEngine::Files("./data/objects".into()));
     assert_eq!(config.catalog, CatalogEngine::Sqlite("./data/catalog.db".into()));
-    assert_eq!(config.licence, LicenceEngine::InProcess);
+    assert_eq!((&config.licence, &config.licence_listen), (&LicenceEngine::InProcess, &None));
+    assert_eq!(config.licence_older_keys, [PathBuf::new(); 0]);
     assert_eq!(config.placement, BTreeMap::from([("local".to_owned(), Bucket::parse("mcsp-local").unwrap())]));
     assert_eq!(config.worker, Worker { slots: 1, isolation: Isolation::Strict });
     let (first, longest) = (Duration::from_millis(500), Duration::from_secs(300));
@@ -215,10 +216,10 @@ fn urls_pick_engines() {
     assert_eq!(log("sqlite:"), LogEngine::Sqlite("./data/events.db".into()));
     assert_eq!(log("sqlite:x/e.db"), LogEngine::Sqlite("x/e.db".into()));
     assert_eq!(log("sqlite:///var/e.db"), LogEngine::Sqlite("/var/e.db".into()));
-    let world = World::new("data = '/srv'\n[log]\nurl = 'sqlite:/fast/e.db'\n[licence]\nurl = 'http://keys:9001'");
+    let world = World::new("data = '/srv'\n[log]\nurl = 'sqlite:/fast/e.db'\n[licence]\nurl = 'unix:keys/socket'");
     assert_eq!(world.config().ledger, LedgerEngine::Sqlite("/fast/e.db".into()), "the ledger lies in the log's file");
     assert_eq!(world.config().objects, ObjectsEngine::Files("/srv/objects".into()));
-    assert_eq!(world.config().licence, LicenceEngine::Remote("http://keys:9001".to_owned()));
+    assert_eq!(world.config().licence, LicenceEngine::Unix("/srv/keys/socket".into()));
 }
 
 #[test]
@@ -228,8 +229,7 @@ fn other_schemes_are_named() {
         ("ledger", "sqlite: or redis:// wanted"),
         ("objects", "file: or s3:// wanted"),
         ("catalog", "sqlite: or postgres:// wanted"),
-        ("sagas", "journal: or temporal:// wanted"),
-        ("licence", "http://HOST:PORT wanted"),
+        ("licence", "unix:PATH wanted"),
     ] {
         let text = findings(&format!("[{table}]\nurl = 'ftp://host'"));
         assert_eq!(text, format!("mcsp.toml: [{table}] url = \"ftp://host\": {rule}"));
@@ -239,11 +239,7 @@ fn other_schemes_are_named() {
 
 #[test]
 fn engines_that_are_not_built_in_are_named() {
-    for (table, url, engine) in [
-        ("objects", "s3://minio:9000", "s3"),
-        ("catalog", "postgres://db/mcsp", "postgres"),
-        ("sagas", "temporal://t:7233/mcsp", "temporal"),
-    ] {
+    for (table, url, engine) in [("objects", "s3://minio:9000", "s3"), ("catalog", "postgres://db/mcsp", "postgres")] {
         let text = findings(&format!("[{table}]\nurl = '{url}'"));
         assert_eq!(text, format!("mcsp.toml: [{table}] url = \"{url}\": the engine {engine} is not built in"));
     }
@@ -264,11 +260,8 @@ fn log_and_ledger_are_one_engine() {
     );
     assert_eq!(findings("[log]\nurl = 'sqlite:a.db'\n[ledger]\nurl = 'sqlite:a.db'"), "");
     let rule = "it is the log's file, and must be one of its own";
-    for table in ["catalog", "sagas"] {
-        let scheme = if table == "sagas" { "journal" } else { "sqlite" };
-        let text = findings(&format!("[log]\nurl = 'sqlite:a.db'\n[{table}]\nurl = '{scheme}:a.db'"));
-        assert_eq!(text, format!("mcsp.toml: [{table}] url = \"{scheme}:a.db\": {rule}"));
-    }
+    let text = findings("[log]\nurl = 'sqlite:a.db'\n[catalog]\nurl = 'sqlite:a.db'");
+    assert_eq!(text, format!("mcsp.toml: [catalog] url = \"sqlite:a.db\": {rule}"));
 }
 
 #[test]
@@ -331,6 +324,43 @@ fn the_endpoint_can_be_off_and_has_web_origins() {
         let rule = "* or an origin such as https://example.org wanted";
         assert_eq!(text, format!("mcsp.toml: [objects.endpoint] cors_origins = {origin:?}: {rule}"));
     }
+}
+
+#[test]
+fn keys_are_handed_out_in_this_process_or_over_a_socket() {
+    let config = World::new("[licence]\nlisten = 'unix:keys/socket'").config();
+    assert_eq!(config.licence_listen, Some(PathBuf::from("./data/keys/socket")));
+    for key in ["url", "listen"] {
+        for address in ["http://127.0.0.1:9001", "127.0.0.1:9001", "unix:"] {
+            let text = findings(&format!("[licence]\n{key} = '{address}'"));
+            assert_eq!(text, format!("mcsp.toml: [licence] {key} = \"{address}\": unix:PATH wanted"));
+        }
+    }
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    let path = keys.path().to_str().unwrap();
+    let config = World::new(&format!("[licence]\nolder_keys = ['{path}']")).config();
+    assert_eq!(config.licence_older_keys, [keys.path()]);
+    assert_eq!(
+        findings("[licence]\nolder_keys = ['gone.key', '']").lines().collect::<Vec<_>>(),
+        ["gone.key", ""].map(|file| format!("mcsp.toml: [licence] older_keys = {file:?}: there is no such file"))
+    );
+}
+
+#[test]
+fn a_role_that_somebody_named_has_something_to_do() {
+    let config = World::new("[objects.endpoint]\nlisten = ''").config();
+    let idle: Vec<Role> = Role::ALL.into_iter().filter(|role| !config.has_work(*role)).collect();
+    assert_eq!(idle, [Role::Licence, Role::Objects], "by default, they are left out");
+    let config = World::new("roles = ['licence', 'objects']\n[licence]\nlisten = 'unix:keys/socket'").config();
+    assert!(config.roles.iter().all(|role| config.has_work(*role)));
+    assert_eq!(
+        findings("roles = ['upkeep', 'objects']\n[objects.endpoint]\nlisten = ''"),
+        "mcsp.toml: roles = [\"upkeep\", \"objects\"]: the role objects has nothing to do without objects.endpoint.listen"
+    );
+    assert_eq!(
+        World::new("").flag("roles", "licence").findings(),
+        "flag: roles = [\"licence\"]: the role licence has nothing to do without licence.listen"
+    );
 }
 
 #[test]

@@ -162,6 +162,12 @@ pub(crate) enum GroupCommand {
         #[arg(value_parser = group)]
         group: GroupName,
     },
+    /// Remove a group that no process joins any longer, so that retention no longer waits for it.
+    Forget {
+        /// The group.
+        #[arg(value_parser = group)]
+        group: GroupName,
+    },
     /// Have a group handle a topic's records again. Events that it sent before are not sent twice.
     Replay {
         /// The group.

@@ -1,5 +1,6 @@
 //! The engines of a node, picked by the configuration. Only here are engines named; everything above sees ports.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,21 @@ use mcsp_embedded::{
     Durability, FileStore, LogOptions, Presigner, S3Credentials, S3Endpoint, S3Options, SqliteLog, TopicOverride,
 };
 use mcsp_events::TopicName;
-use mcsp_runtime::{Buckets, EventLog, ObjectStore, TtlStore};
+use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, TtlStore};
 use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys};
 
+use tokio::sync::OnceCell;
+
 use super::credentials;
-use crate::config::{CatalogEngine, Config, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine};
+use crate::config::{CatalogEngine, Config, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine, Role};
 
 /// What every role stands on.
 pub(crate) struct Engines {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) ledger: Arc<dyn TtlStore>,
     pub(crate) buckets: Buckets,
+    /// Opened by nodes whose roles keep relational state.
+    catalog: OnceCell<Catalog>,
     /// The folders behind the buckets, where they are folders: what the endpoint serves.
     folders: Vec<(Bucket, FileStore)>,
 }
@@ -32,8 +37,7 @@ impl Engines {
     /// # Errors
     /// When an engine is not built in, or does not open: the message names it and what it was given.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&config.data)
-            .with_context(|| format!("data folder {} cannot be made", config.data.display()))?;
+        make_private_folder(&config.data)?;
         let (log, ledger) = open_log(config).await?;
         let folders = open_folders(config)?;
         let stores = folders.iter().map(|(bucket, store)| {
@@ -41,7 +45,26 @@ impl Engines {
             (bucket.clone(), store)
         });
         let buckets = Buckets::new(stores);
-        Ok(Self { log, ledger, buckets, folders })
+        Ok(Self { log, ledger, buckets, catalog: OnceCell::new(), folders })
+    }
+
+    /// Returns the catalog, which is opened by the first call.
+    ///
+    /// # Errors
+    /// When it is not built in or does not open.
+    pub(crate) async fn catalog(&self, config: &Config) -> anyhow::Result<Catalog> {
+        self.catalog.get_or_try_init(|| open_catalog(config)).await.cloned()
+    }
+
+    /// Gives up uploads that nobody touched for `older_than`, in every bucket.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or written to.
+    pub(crate) async fn sweep_uploads(&self, older_than: Duration) -> std::io::Result<()> {
+        for (_, store) in &self.folders {
+            store.sweep(older_than).await?;
+        }
+        Ok(())
     }
 
     /// Returns each engine that does not answer, with why.
@@ -56,10 +79,18 @@ impl Engines {
         note("log", tokio::time::timeout(answer_max, log).await);
         let ledger = async { self.ledger.get("ready").await.map(drop).map_err(|error| chain(&error)) };
         note("ledger", tokio::time::timeout(answer_max, ledger).await);
-        let probe = ObjectKey::plan();
         for (bucket, store) in self.buckets.iter() {
-            let head = async { store.head(&probe).await.map(drop).map_err(|error| chain(&error)) };
-            note(&format!("objects {bucket}"), tokio::time::timeout(answer_max, head).await);
+            // Only a write tells of a disk that is full, read-only or gone.
+            let probe = async {
+                let key = ObjectKey::probe(&super::worker_name()).map_err(|error| error.to_string())?;
+                store.put(&key, "ready?".into(), PutIf::Always).await.map_err(|error| chain(&error))?;
+                store.delete(&key).await.map_err(|error| chain(&error))
+            };
+            note(&format!("objects {bucket}"), tokio::time::timeout(answer_max, probe).await);
+        }
+        if let Some(catalog) = self.catalog.get() {
+            let id = async { catalog.id().await.map(drop).map_err(|error| chain(&error)) };
+            note("catalog", tokio::time::timeout(answer_max, id).await);
         }
         faults
     }
@@ -80,7 +111,7 @@ impl Engines {
 ///
 /// # Errors
 /// When it is not built in or does not open.
-pub(crate) async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
+async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
     match &config.catalog {
         CatalogEngine::Sqlite(path) => {
             make_folder_of(path)?;
@@ -94,10 +125,10 @@ pub(crate) async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
 ///
 /// # Errors
 /// When the service's key or catalog cannot be opened, or the address is none.
-pub(crate) async fn open_licence(config: &Config) -> anyhow::Result<LicenceClient> {
+pub(crate) async fn open_licence(config: &Config, engines: &Engines) -> anyhow::Result<LicenceClient> {
     match &config.licence {
-        LicenceEngine::Remote(url) => Ok(mcsp_services::licence::connect(url)?),
-        LicenceEngine::InProcess => Ok(mcsp_services::licence::client(open_licence_service(config).await?)),
+        LicenceEngine::Unix(path) => Ok(mcsp_services::licence::connect_unix(path)?),
+        LicenceEngine::InProcess => Ok(mcsp_services::licence::client(open_licence_service(config, engines).await?)),
     }
 }
 
@@ -105,12 +136,13 @@ pub(crate) async fn open_licence(config: &Config) -> anyhow::Result<LicenceClien
 ///
 /// # Errors
 /// As `open_licence`.
-pub(crate) async fn open_licence_service(config: &Config) -> anyhow::Result<LicenceService> {
-    let path = config.data.join("secrets/master.key");
-    make_folder_of(&path)?;
-    let master = MasterKey::read_or_make(&path)?;
-    let catalog = open_catalog(config).await?;
-    Ok(LicenceService::open(catalog, MasterKeys::new(master, Vec::new())).await?)
+pub(crate) async fn open_licence_service(config: &Config, engines: &Engines) -> anyhow::Result<LicenceService> {
+    let secrets = config.data.join("secrets");
+    make_private_folder(&secrets)?;
+    let master = MasterKey::read_or_make(&secrets.join("master.key"))?;
+    let older = config.licence_older_keys.iter().map(|path| MasterKey::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let catalog = engines.catalog(config).await?;
+    Ok(LicenceService::open(catalog, MasterKeys::new(master, older)).await?)
 }
 
 async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Arc<dyn TtlStore>)> {
@@ -143,13 +175,14 @@ fn open_folders(config: &Config) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
         ObjectsEngine::Files(root) => root,
         ObjectsEngine::S3(_) => bail!("objects.url: s3 is not built in"),
     };
+    // Only a node that answers the endpoint holds its keys.
     let presigner = match &config.endpoint {
-        Some(endpoint) => {
+        Some(endpoint) if config.has_work(Role::Objects) => {
             let pair: S3Credentials = credentials::read_or_make(&endpoint.credentials)?;
             let url = endpoint.public_url.clone().unwrap_or_else(|| format!("http://{}", endpoint.listen));
             Some((url, pair))
         }
-        None => None,
+        _ => None,
     };
     let mut folders = Vec::new();
     for bucket in config.placement.values() {
@@ -168,6 +201,12 @@ fn open_folders(config: &Config) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
 fn make_folder_of(file: &Path) -> anyhow::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))
+}
+
+/// Makes a folder that only its owner can look into: clear chunks and keys lie there.
+pub(crate) fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("folder {} cannot be made", folder.display()))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,4 +1,4 @@
-//! `mcsp group list|pause|resume|replay`: consumer groups, how far behind they are, stopping them and sending them back.
+//! `mcsp group list|pause|resume|forget|replay`: consumer groups, how far behind they are, stopping them, sending them back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,6 +27,10 @@ pub(crate) async fn group(args: &GroupArgs) -> anyhow::Result<String> {
         GroupCommand::Resume { group } => {
             resume(engines.ledger.as_ref(), group.as_str()).await?;
             Ok(format!("{group} takes records again\n"))
+        }
+        GroupCommand::Forget { group } => {
+            engines.log.forget_group(group).await?;
+            Ok(format!("{group} is forgotten\n"))
         }
         GroupCommand::Replay { group, topic, from_us } => {
             let topic = TopicName::parse(topic)?;

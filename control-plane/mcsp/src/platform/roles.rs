@@ -12,14 +12,14 @@ use mcsp_stages::{BulkTranscoder, DrmPackager, Orchestrator, PlanSettings, Store
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::engines::{Engines, open_catalog, open_licence, open_licence_service};
+use super::engines::{Engines, make_private_folder, open_licence, open_licence_service};
 use super::worker_name;
 use crate::config::{Config, Role};
 
 /// How often what has expired is removed.
 const UPKEEP_EVERY: Duration = Duration::from_secs(300);
-/// How long the inbox remembers an event: as long as the ledger, and a day for clocks that differ.
-const INBOX_KEEP_US: i64 = 2 * mcsp_domain::limits::LEDGER_KEEP_US;
+/// A day, for clocks that differ.
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// The age from which an upload that nobody goes on with is removed.
 const UPLOAD_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -41,12 +41,18 @@ impl Starter<'_> {
     /// When what it needs cannot be opened.
     pub(crate) async fn start(&mut self, role: Role) -> anyhow::Result<()> {
         match role {
-            Role::Orchestrate => self.stage(role, Orchestrator::new(self.stores(), self.sandbox()?, self.plans()?)),
+            Role::Orchestrate => {
+                let orchestrator = Orchestrator::new(self.stores(), self.sandbox()?, self.plans()?);
+                // The end of one film must not wait for the analysis of the next.
+                self.stage_with(role, orchestrator, self.config.worker.slots + 1);
+            }
             Role::Transcode => {
                 self.stage(role, Transcoder::new(self.stores(), self.sandbox()?));
                 self.stage(role, BulkTranscoder::new(self.stores(), self.sandbox()?));
             }
-            Role::Package => self.stage(role, DrmPackager::new(self.stores(), open_licence(self.config).await?)),
+            Role::Package => {
+                self.stage(role, DrmPackager::new(self.stores(), open_licence(self.config, self.engines).await?))
+            }
             Role::Licence => self.licence().await?,
             Role::Relay => self.relay().await?,
             Role::Objects => self.objects().await?,
@@ -56,18 +62,22 @@ impl Starter<'_> {
     }
 
     fn stage<S: Stage>(&mut self, role: Role, stage: S) {
-        let (runner, shutdown) = (self.runner(), self.shutdown.clone());
+        self.stage_with(role, stage, self.config.worker.slots);
+    }
+
+    fn stage_with<S: Stage>(&mut self, role: Role, stage: S, slots: usize) {
+        let (runner, shutdown) = (self.runner(slots), self.shutdown.clone());
         self.running.spawn(async move {
             let ran = runner.run(Arc::new(stage), shutdown).await;
             (role, ran.with_context(|| format!("stage {}", S::NAME)))
         });
     }
 
-    fn runner(&self) -> Runner {
+    fn runner(&self, slots: usize) -> Runner {
         let config = self.config;
         let options = RunnerOptions {
             lease: config.log.lease,
-            slots: config.worker.slots,
+            slots,
             attempts_max: config.retry.attempts_max,
             backoff: Backoff { first: config.retry.first, max: config.retry.longest },
             drain: config.drain,
@@ -100,15 +110,20 @@ impl Starter<'_> {
         })
     }
 
-    /// Answers other nodes' requests for keys, where an address is named; this process asks itself without one.
+    /// Answers the requests for keys of other processes of this machine, where a socket is named; this process asks itself.
     async fn licence(&mut self) -> anyhow::Result<()> {
-        let Some(listen) = self.config.licence_listen else { return Ok(()) };
-        let service = open_licence_service(self.config).await?;
-        let stop = self.shutdown.clone();
+        let Some(path) = &self.config.licence_listen else { return Ok(()) };
+        let service = open_licence_service(self.config, self.engines).await?;
+        make_private_folder(path.parent().unwrap_or(std::path::Path::new(".")))?;
+        // What a process left that is gone: a live one answers.
+        if tokio::net::UnixStream::connect(path).await.is_err() && path.exists() {
+            std::fs::remove_file(path).with_context(|| format!("licence.listen {}", path.display()))?;
+        }
         let listener =
-            tokio::net::TcpListener::bind(listen).await.with_context(|| format!("licence.listen {listen}"))?;
+            tokio::net::UnixListener::bind(path).with_context(|| format!("licence.listen {}", path.display()))?;
+        let stop = self.shutdown.clone();
         self.running.spawn(async move {
-            let listener = mcsp_services::licence::Listener::Tcp(listener);
+            let listener = mcsp_services::licence::Listener::Unix(listener);
             let served = mcsp_services::licence::serve(service, listener, stop.cancelled_owned()).await;
             (Role::Licence, served.context("licence service"))
         });
@@ -116,7 +131,7 @@ impl Starter<'_> {
     }
 
     async fn relay(&mut self) -> anyhow::Result<()> {
-        let relay = Relay::new(open_catalog(self.config).await?, Arc::clone(&self.engines.log), worker_name());
+        let relay = Relay::new(self.engines.catalog(self.config).await?, Arc::clone(&self.engines.log), worker_name());
         let stop = self.shutdown.clone();
         self.running.spawn(async move {
             relay.run(stop.cancelled_owned()).await;
@@ -142,23 +157,23 @@ impl Starter<'_> {
     /// Removes what has expired, now and then.
     async fn upkeep(&mut self) -> anyhow::Result<()> {
         let (engines, stop) = (Arc::clone(self.engines), self.shutdown.clone());
-        let catalog = open_catalog(self.config).await?;
-        let endpoint = match self.config.endpoint {
-            Some(_) => Some(self.engines.endpoint(self.config).await?),
-            None => None,
-        };
+        let catalog = self.engines.catalog(self.config).await?;
+        let inbox_keep_us = inbox_keep_us(self.config);
         self.running.spawn(async move {
             while !stop.is_cancelled() {
                 let log = engines.log.sweep(now_us()).await.map_err(|error| error.to_string());
                 let ledger = engines.ledger.sweep().await.map_err(|error| error.to_string());
-                let inbox = catalog.sweep_inbox(now_us() - INBOX_KEEP_US).await.map_err(|error| error.to_string());
+                let inbox = catalog
+                    .sweep_inbox(now_us().saturating_sub(inbox_keep_us))
+                    .await
+                    .map_err(|error| error.to_string());
                 for swept in [log, ledger, inbox] {
                     match swept {
                         Ok(rows) => tracing::debug!(rows, "expired rows removed"),
                         Err(error) => tracing::warn!(%error, "expired rows stay for now"),
                     }
                 }
-                if let Some(Err(error)) = async { Some(endpoint.as_ref()?.sweep(UPLOAD_AGE_MAX).await) }.await {
+                if let Err(error) = engines.sweep_uploads(UPLOAD_AGE_MAX).await {
                     tracing::warn!(%error, "abandoned uploads stay for now");
                 }
                 tokio::select! {
@@ -170,4 +185,10 @@ impl Starter<'_> {
         });
         Ok(())
     }
+}
+
+/// Returns how long the inbox remembers an event: as long as the log may bring it again.
+fn inbox_keep_us(config: &Config) -> i64 {
+    let longest = config.log.topics.values().map(|topic| topic.retention_days).max().unwrap_or(0);
+    i64::from(longest).saturating_add(1).saturating_mul(DAY_US)
 }

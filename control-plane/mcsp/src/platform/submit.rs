@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use mcsp_domain::{ContentId, ObjectKey, Placement, Revision, SessionId, UserId, limits};
 use mcsp_events::{
@@ -43,6 +43,9 @@ pub(crate) async fn submit(args: &SubmitArgs) -> anyhow::Result<String> {
     };
     let revision = Revision::new(args.revision).context("revision 0 is none")?;
     let asset = Asset { content, revision, placement };
+    if args.content.is_some() {
+        check_new(&engines, &asset).await?;
+    }
     let span = tracing::info_span!("submit", %content);
     async {
         let source = store(&engines, &asset.placement, content, &args.input).await?;
@@ -70,6 +73,20 @@ pub(crate) async fn submit(args: &SubmitArgs) -> anyhow::Result<String> {
     }
     let packaged = wait(&engines, &asset).await?;
     Ok(format!("{content}\n{}\n{}\n", packaged.hls, packaged.dash))
+}
+
+/// A revision is cleared once: its event's id says so, and the log would leave a second one out.
+async fn check_new(engines: &Engines, asset: &Asset) -> anyhow::Result<()> {
+    let key = asset.content.to_string();
+    for record in records::of_key(engines.log.as_ref(), &Topic::CopyrightCleared.into(), &key, false).await? {
+        let earlier = CopyrightCleared::read(&record.topic, &record.headers, &record.payload)?;
+        let (content, revision) = (asset.content, asset.revision);
+        ensure!(
+            earlier.asset.revision != revision,
+            "revision {revision} of content {content} was submitted before: --revision takes the next number"
+        );
+    }
+    Ok(())
 }
 
 /// Stores the film under a session of its own.

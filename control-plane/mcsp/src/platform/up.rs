@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use mcsp_runtime::telemetry;
@@ -11,49 +12,75 @@ use tokio_util::sync::CancellationToken;
 use super::engines::Engines;
 use super::http;
 use super::roles::{Running, Starter};
-use crate::config::Config;
+use crate::config::{Config, Role};
+
+/// How much longer than the drain a node waits for what is not a stage.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+/// How often samples are folded into their buckets where nobody scrapes.
+const FOLD_EVERY: Duration = Duration::from_secs(15);
+
+/// Folds samples into buckets, so that a node that nobody scrapes does not keep them all.
+async fn look_after(metrics: telemetry::metrics::Handle) {
+    loop {
+        tokio::time::sleep(FOLD_EVERY).await;
+        metrics.upkeep();
+    }
+}
 
 /// Runs a node.
 ///
 /// # Errors
 /// When an engine or a role does not start, or a role ends with a fault; the others have drained then.
 pub(crate) async fn up(config: &Config) -> anyhow::Result<()> {
-    let _telemetry = telemetry::start_with(&super::telemetry_options(config))?;
+    let telemetry = telemetry::start_with(&super::telemetry_options(config))?;
     let metrics = telemetry::metrics::install()?;
     let engines = Arc::new(Engines::open(config).await?);
     let shutdown = CancellationToken::new();
     let (listener, address) = http::bind(config.http).await?;
-    let roles: Vec<String> = config.roles.iter().map(|role| role.name().to_owned()).collect();
+    let working: Vec<Role> = config.roles.iter().copied().filter(|role| config.has_work(*role)).collect();
+    let roles: Vec<String> = working.iter().map(|role| role.name().to_owned()).collect();
+    tokio::spawn(look_after(metrics.clone()));
     let node = http::Node { engines: Arc::clone(&engines), metrics, roles, shutdown: shutdown.clone() };
     let http = tokio::spawn(http::serve(listener, Arc::new(node)));
     let mut running = Running::new();
-    for role in &config.roles {
+    for role in &working {
         let mut starter = Starter { config, engines: &engines, shutdown: &shutdown, running: &mut running };
         starter.start(*role).await.with_context(|| format!("role {}", role.name()))?;
     }
-    announce(config, address)?;
+    announce(config, &working, address)?;
     let ended = until_told(&mut running, &shutdown).await;
     shutdown.cancel();
-    let drained = drain(&mut running).await;
-    http.await.context("http server")??;
+    // Stages keep to the drain themselves; a client that neither reads nor hangs up does not.
+    let drained = tokio::time::timeout(config.drain + DRAIN_MARGIN, drain(&mut running)).await;
+    let drained = drained.unwrap_or_else(|_| {
+        tracing::warn!("roles are cut off that did not end within the drain's time");
+        Ok(())
+    });
+    running.abort_all();
+    http.abort();
+    // Its last spans are sent, which may take seconds.
+    tokio::task::block_in_place(|| drop(telemetry));
     ended.and(drained)
 }
 
-/// Waits for a signal, or for a role that ends by itself, which none should.
+/// Waits for a signal, or for a role that ends by itself, which none should. From then on a further signal ends the process
+/// at once.
 async fn until_told(running: &mut Running, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let told = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        ended = running.join_next(), if !running.is_empty() => {
-            let Some(ended) = ended else { return Ok(()) };
-            let (role, outcome) = ended.context("a role's task died")?;
-            outcome?;
-            anyhow::ensure!(shutdown.is_cancelled(), "role {} ended by itself", role.name());
-            return Ok(());
+        _ = terminate.recv() => {
+            tracing::info!("SIGTERM: the node drains; a second signal ends it at once");
+            Ok(())
         }
+        _ = interrupt.recv() => {
+            tracing::info!("SIGINT: the node drains; a second signal ends it at once");
+            Ok(())
+        }
+        ended = running.join_next(), if !running.is_empty() => match ended {
+            Some(ended) => ended_by_itself(ended, shutdown),
+            None => Ok(()),
+        },
     };
-    tracing::info!(signal = told, "the node drains; a second signal ends it at once");
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -62,6 +89,16 @@ async fn until_told(running: &mut Running, shutdown: &CancellationToken) -> anyh
         tracing::warn!("the node ends without draining; its leases run out");
         std::process::exit(130);
     });
+    told
+}
+
+fn ended_by_itself(
+    ended: Result<(Role, anyhow::Result<()>), tokio::task::JoinError>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (role, outcome) = ended.context("a role's task died")?;
+    outcome?;
+    anyhow::ensure!(shutdown.is_cancelled(), "role {} ended by itself", role.name());
     Ok(())
 }
 
@@ -75,8 +112,8 @@ async fn drain(running: &mut Running) -> anyhow::Result<()> {
 }
 
 /// Says on stdout where the node is, so that scripts can wait for it.
-fn announce(config: &Config, address: std::net::SocketAddr) -> anyhow::Result<()> {
-    let roles: Vec<&str> = config.roles.iter().map(|role| role.name()).collect();
+fn announce(config: &Config, roles: &[Role], address: std::net::SocketAddr) -> anyhow::Result<()> {
+    let roles: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     let mut text = format!(
         "mcsp is up: {}\ndata    {}\nhealth  http://{address}/readyz\n",
         roles.join(", "),

@@ -9,7 +9,7 @@ mod seal;
 mod service;
 mod vault;
 
-pub use channel::{Listener, ServeError, client, connect, serve};
+pub use channel::{Listener, ServeError, bind_unix, client, connect, connect_unix, serve};
 pub use master_key::{MasterKey, MasterKeyError, MasterKeys};
 pub use service::LicenceService;
 pub use vault::LicenceError;

@@ -1,10 +1,14 @@
 //! Keys over the generated client, in memory, over TCP and over a Unix socket.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use mcsp_domain::{KeyId, TrackClass, TrackKey};
 use mcsp_grpc::licence::v1::{self, GetKeyRequest, GetOrCreateKeysRequest, RevokeKeysRequest};
-use mcsp_services::licence::{LicenceClient, Listener, client, connect, serve};
+use mcsp_services::licence::{LicenceClient, Listener, ServeError, bind_unix, client, connect, connect_unix, serve};
 use sqlx::Executor;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -22,11 +26,11 @@ async fn over_tcp(world: &World) -> (LicenceClient, String) {
 }
 
 async fn over_unix(world: &World) -> LicenceClient {
-    let path = world.folder.path().join("licence.sock");
-    let listener = UnixListener::bind(&path).unwrap();
+    let path = world.folder.path().join("keys/socket");
+    let listener = bind_unix(&path).unwrap();
     let service = world.service().await;
     tokio::spawn(async move { serve(service, Listener::Unix(listener), std::future::pending()).await.unwrap() });
-    connect(&format!("unix:{}", path.display())).unwrap()
+    connect_unix(&path).unwrap()
 }
 
 #[tokio::test]
@@ -195,9 +199,32 @@ async fn a_socket_open_to_other_machines_is_refused() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let error = serve(world.service().await, Listener::Tcp(listener), std::future::pending()).await.unwrap_err();
     assert!(error.to_string().ends_with("keys travel in the clear, so only loopback addresses are allowed"), "{error}");
-    for url in ["", "https://host:1", "host:1", "http://"] {
+    for url in ["", "https://host:1", "host:1", "http://", "unix:keys"] {
         assert!(connect(url).is_err(), "{url:?} was taken");
     }
+}
+
+#[tokio::test]
+async fn a_socket_is_its_users_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let path = folder.path().join("keys/socket");
+    let first = bind_unix(&path).unwrap();
+    assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
+    assert!(matches!(bind_unix(&path), Err(ServeError::Path { .. })), "a living process listens there");
+    drop(first);
+    bind_unix(&path).expect("what a dead process left is replaced");
+    let file = folder.path().join("keys/file");
+    std::fs::write(&file, "not ours").unwrap();
+    assert!(matches!(bind_unix(&file), Err(ServeError::Path { .. })));
+    assert_eq!(std::fs::read(&file).unwrap(), b"not ours");
+    let open = folder.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+    let error = bind_unix(&open.join("socket")).err().unwrap().to_string();
+    assert!(error.ends_with("would lie in a folder of mode 755: others may enter it, mode 700 is wanted"), "{error}");
+    let long = folder.path().join("x".repeat(120));
+    assert!(matches!(connect_unix(&long), Err(ServeError::Path { .. })));
 }
 
 #[tokio::test]

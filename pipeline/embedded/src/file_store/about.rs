@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcsp_domain::{Digest, ObjectKey};
 use mcsp_runtime::{Etag, UploadId};
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
 
 /// The folder of what clients said of their objects.
@@ -101,6 +103,35 @@ pub(crate) enum ChecksumAlgorithm {
     Crc64Nvme,
     Sha1,
     Sha256,
+}
+
+impl ChecksumAlgorithm {
+    /// Begins to hash.
+    pub(crate) fn hasher(self) -> ChecksumHasher {
+        let mut hasher = ChecksumHasher::default();
+        match self {
+            Self::Crc32 => hasher.crc32 = Some(Crc32::new()),
+            Self::Crc32c => hasher.crc32c = Some(Crc32c::new()),
+            Self::Crc64Nvme => hasher.crc64nvme = Some(Crc64Nvme::new()),
+            Self::Sha1 => hasher.sha1 = Some(Sha1::new()),
+            Self::Sha256 => hasher.sha256 = Some(Sha256::new()),
+        }
+        hasher
+    }
+
+    /// Returns what a hasher of this algorithm came to.
+    pub(crate) fn found(self, hasher: ChecksumHasher) -> Checksum {
+        let found = hasher.finalize();
+        let value = match self {
+            Self::Crc32 => found.checksum_crc32,
+            Self::Crc32c => found.checksum_crc32c,
+            Self::Crc64Nvme => found.checksum_crc64nvme,
+            Self::Sha1 => found.checksum_sha1,
+            Self::Sha256 => found.checksum_sha256,
+        };
+        let Some(value) = value else { unreachable!("the hasher was made for this algorithm") };
+        Checksum { algorithm: self, value }
+    }
 }
 
 /// Returns the tag of the object that has this identity.

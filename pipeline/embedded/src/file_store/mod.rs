@@ -32,7 +32,7 @@ use s3s::crypto::{Checksum as _, Md5};
 
 use crate::s3::Presigner;
 use about::{Details, Identity};
-use multipart::{AboutPart, Completion};
+use multipart::{AboutPart, Completed, Completion};
 use spool::Spool;
 use unfinished::{Target, UNFINISHED};
 use upload::FileUpload;
@@ -278,7 +278,7 @@ impl ObjectStore for FileStore {
 
     async fn create_multipart(&self, key: &ObjectKey) -> Result<UploadId, StoreError> {
         let (inner, target) = (Arc::clone(&self.inner), key.clone());
-        blocking("begin an upload of", key, move || inner.create_multipart(&target, Details::default())).await
+        blocking("begin an upload of", key, move || inner.create_multipart(&target, Details::default(), None)).await
     }
 
     async fn put_part(
@@ -307,8 +307,12 @@ impl ObjectStore for FileStore {
     ) -> Result<Put, StoreError> {
         let (inner, target, upload, parts) = (Arc::clone(&self.inner), key.clone(), upload.clone(), parts.to_vec());
         blocking("complete an upload of", key, move || {
-            let what = Completion { key: &target, upload: &upload, parts: &parts, condition: &condition };
-            inner.complete_multipart(&what)
+            let what = Completion { key: &target, upload: &upload, parts: &parts, condition: &condition, claimed: None };
+            match inner.complete_multipart(&what)? {
+                Completed::Stored { etag, .. } => Ok(Put::Stored { etag }),
+                Completed::Kept => Ok(Put::Kept),
+                Completed::Differs { .. } => unreachable!("no checksum was claimed"),
+            }
         })
         .await
     }

@@ -1,12 +1,12 @@
 //! Uploads in parts, on disk so that they outlive the process: a folder an upload, with what was said at its start in
 //! `upload.json`, a file a part, and beside each part, named after its identity, its tag and checksum.
 //!
-//! Completing copies the parts into one file, which file systems with shared extents do without moving bytes. A lock on
-//! `upload.json` keeps completing, giving up and sweeping apart; parts need none, since completing reads through one open
+//! Completing copies the parts into one file, which file systems with shared extents do without moving bytes, unless a
+//! checksum of the whole is wanted. A lock on `upload.json` keeps completing, giving up and sweeping apart; parts need none, since completing reads through one open
 //! file what it has checked.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use mcsp_domain::limits::{
     SOURCE_LEN_BYTES_MAX, UPLOAD_PART_BYTES_MAX, UPLOAD_PART_BYTES_MIN, UPLOAD_PARTS_MAX, UPLOADS_OPEN_MAX,
 };
 use mcsp_runtime::{Etag, Part, PartFault, PartTag, Put, PutIf, StoreError, UploadId};
+use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Md5};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::about::{self, About, Checksum, Details, Identity};
+use super::about::{self, About, Checksum, ChecksumAlgorithm, Details, Identity};
 use super::spool::CreatedBy;
 use super::unfinished::{Target, UNFINISHED, Unfinished};
 use super::{Durability, Inner, io_error};
@@ -28,6 +29,8 @@ use super::{Durability, Inner, io_error};
 const UPLOADS: &str = ".uploads";
 /// What was said when an upload began.
 const UPLOAD: &str = "upload.json";
+/// Bytes of a part that are hashed at a time.
+const HASHED_BYTES: usize = 256 << 10;
 
 /// What was said when an upload began.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub(crate) struct Begun {
     pub(crate) key: ObjectKey,
     pub(crate) begun_us: i64,
     pub(crate) details: Details,
+    /// The checksum of the whole that is wanted when it is complete.
+    #[serde(default)]
+    pub(crate) whole: Option<ChecksumAlgorithm>,
 }
 
 /// What is known of a part beyond its file.
@@ -57,10 +63,35 @@ pub(crate) struct Completion<'a> {
     pub(crate) upload: &'a UploadId,
     pub(crate) parts: &'a [PartTag],
     pub(crate) condition: &'a PutIf,
+    /// What the whole must come to.
+    pub(crate) claimed: Option<&'a Checksum>,
+}
+
+/// What became of completing.
+pub(crate) enum Completed {
+    /// The object is there.
+    Stored {
+        /// Its tag.
+        etag: Etag,
+        /// The checksum of the whole, where one was wanted.
+        checksum: Option<Checksum>,
+    },
+    /// The condition did not hold.
+    Kept,
+    /// The whole has another checksum than was claimed, and stays in parts.
+    Differs {
+        /// Its checksum.
+        found: Checksum,
+    },
 }
 
 impl Inner {
-    pub(crate) fn create_multipart(&self, key: &ObjectKey, details: Details) -> Result<UploadId, StoreError> {
+    pub(crate) fn create_multipart(
+        &self,
+        key: &ObjectKey,
+        details: Details,
+        whole: Option<ChecksumAlgorithm>,
+    ) -> Result<UploadId, StoreError> {
         let folder = self.root.join(UPLOADS);
         let failed = io_error("begin an upload in parts of", key);
         fs::create_dir_all(&folder).map_err(&failed)?;
@@ -70,7 +101,7 @@ impl Inner {
             return Err(StoreError::Busy { action: "begin an upload of", key: key.clone(), reason });
         }
         let id = Uuid::now_v7().simple().to_string();
-        let begun = Begun { key: key.clone(), begun_us: mcsp_runtime::now_us(), details };
+        let begun = Begun { key: key.clone(), begun_us: mcsp_runtime::now_us(), details, whole };
         self.write_begun(&folder.join(&id), &begun).map_err(&failed)?;
         let Ok(upload) = UploadId::parse(&id) else { unreachable!("hexadecimal digits make an upload id") };
         Ok(upload)
@@ -140,7 +171,7 @@ impl Inner {
         Ok(parts)
     }
 
-    pub(crate) fn complete_multipart(&self, what: &Completion) -> Result<Put, StoreError> {
+    pub(crate) fn complete_multipart(&self, what: &Completion) -> Result<Completed, StoreError> {
         let failed = io_error("complete an upload of", what.key);
         let (folder, begun) = match self.begun(what.key, what.upload) {
             Err(StoreError::NoUpload { .. }) => return self.completed_before(what),
@@ -148,64 +179,103 @@ impl Inner {
         };
         // Given back when the file is closed.
         let Some(_lock) = lock_upload(&folder, true).map_err(&failed)? else { return self.completed_before(what) };
-        if let Ok(put) = self.completed_before(what) {
+        if let Ok(completed) = self.completed_before(what) {
             // A process died between making the object visible and clearing up.
             self.remove_upload(&folder).map_err(&failed)?;
-            return Ok(put);
+            return Ok(completed);
         }
         let parts = check_parts(&folder, what)?;
-        let current = self.current_etag(what.key).map_err(&failed)?;
-        let holds = match what.condition {
-            PutIf::Always => true,
-            PutIf::Absent => current.is_none(),
-            PutIf::Matches(wanted) => current.as_ref() == Some(wanted),
-        };
-        if !holds {
-            return Ok(Put::Kept);
+        if !self.condition_holds(what).map_err(&failed)? {
+            self.sync_name(what.key).map_err(&failed)?;
+            return Ok(Completed::Kept);
         }
-        let whole = self.join_parts(&folder, what, &parts)?;
+        let wanted = what.claimed.map(|claimed| claimed.algorithm).or(begun.whole);
+        let (whole, checksum) = self.join_parts(&folder, what, &parts, wanted)?;
+        if let (Some(claimed), Some(found)) = (what.claimed, &checksum)
+            && claimed != found
+        {
+            return Ok(Completed::Differs { found: found.clone() });
+        }
         let about = About {
             key: what.key.clone(),
             etag: composite_etag(&parts),
             upload: Some(what.upload.clone()),
             details: begun.details,
-            checksum: None,
+            checksum: checksum.clone(),
             parts_len_bytes: parts.iter().map(|part| part.part.len_bytes).collect(),
         };
         let announce = Some(CreatedBy::CompleteMultipartUpload);
         let target = Target { key: what.key, condition: what.condition, about: Some(&about), announce };
-        let put = self.install(whole, &target).map_err(&failed)?;
-        if put != Put::Kept {
-            self.remove_upload(&folder).map_err(&failed)?;
+        match self.install(whole, &target).map_err(&failed)? {
+            Put::Stored { etag } => {
+                self.remove_upload(&folder).map_err(&failed)?;
+                Ok(Completed::Stored { etag, checksum })
+            }
+            Put::Kept => Ok(Completed::Kept),
         }
-        Ok(put)
+    }
+
+    /// Looks before the parts are joined, which `install` would only do after it.
+    fn condition_holds(&self, what: &Completion) -> std::io::Result<bool> {
+        let current = self.current_etag(what.key)?;
+        Ok(match what.condition {
+            PutIf::Always => true,
+            PutIf::Absent => current.is_none(),
+            PutIf::Matches(wanted) => current.as_ref() == Some(wanted),
+        })
+    }
+
+    /// Syncs the name of an object that is there: its writer may have died before it did.
+    fn sync_name(&self, key: &ObjectKey) -> std::io::Result<()> {
+        match self.path(key).parent() {
+            Some(folder) if folder.is_dir() => self.sync_folder(folder),
+            _ => Ok(()),
+        }
     }
 
     /// The answer to completing again: the object is there, and this upload made it.
-    fn completed_before(&self, what: &Completion) -> Result<Put, StoreError> {
+    fn completed_before(&self, what: &Completion) -> Result<Completed, StoreError> {
         let gone = || no_upload(what.key, what.upload);
         let meta = fs::metadata(self.path(what.key)).map_err(|_| gone())?;
         let about = about::read(&self.root, what.key, Identity::of(&meta));
         match about.map_err(io_error("look at", what.key))? {
-            Some(about) if about.upload.as_ref() == Some(what.upload) => Ok(Put::Stored { etag: about.etag }),
+            Some(about) if about.upload.as_ref() == Some(what.upload) => {
+                self.sync_name(what.key).map_err(io_error("sync", what.key))?;
+                Ok(Completed::Stored { etag: about.etag, checksum: about.checksum })
+            }
             _ => Err(gone()),
         }
     }
 
-    fn join_parts(&self, folder: &Path, what: &Completion, parts: &[StoredPart]) -> Result<Unfinished, StoreError> {
+    fn join_parts(
+        &self,
+        folder: &Path,
+        what: &Completion,
+        parts: &[StoredPart],
+        wanted: Option<ChecksumAlgorithm>,
+    ) -> Result<(Unfinished, Option<Checksum>), StoreError> {
         let failed = io_error("join the parts of", what.key);
         let whole = self.create_unfinished().map_err(&failed)?;
+        let mut hasher = wanted.map(ChecksumAlgorithm::hasher);
         for part in parts {
             let number = part.part.number;
             let mut file = File::open(folder.join(part_name(number))).map_err(&failed)?;
             let meta = file.metadata().map_err(&failed)?;
-            let copied_bytes = std::io::copy(&mut file, &mut &whole.file).map_err(&failed)?;
+            let copied = match &mut hasher {
+                Some(hasher) => {
+                    let mut hashed = Hashed { file: &whole.file, hasher };
+                    std::io::copy(&mut BufReader::with_capacity(HASHED_BYTES, file), &mut hashed)
+                }
+                None => std::io::copy(&mut file, &mut &whole.file),
+            };
+            let copied_bytes = copied.map_err(&failed)?;
             // Replaced since it was checked: completed with a tag that is no longer true.
             if Identity::of(&meta) != part.identity || copied_bytes != part.part.len_bytes {
                 return Err(bad_part(what.key, number, PartFault::Missing));
             }
         }
-        Ok(whole)
+        let checksum = wanted.zip(hasher).map(|(algorithm, hasher)| algorithm.found(hasher));
+        Ok((whole, checksum))
     }
 
     pub(crate) fn abort_multipart(&self, key: &ObjectKey, upload: &UploadId) -> Result<(), StoreError> {
@@ -289,6 +359,24 @@ impl Inner {
             File::open(folder)?.sync_all()?;
         }
         Ok(())
+    }
+}
+
+/// A file, and a hasher of what is written to it.
+struct Hashed<'a> {
+    file: &'a File,
+    hasher: &'a mut ChecksumHasher,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written_bytes = self.file.write(bytes)?;
+        self.hasher.update(bytes.get(..written_bytes).unwrap_or(bytes));
+        Ok(written_bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The port's suite on files, and what only files have: sweeping, sharing between processes, refusals of the file system.
 
 use super::*;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use mcsp_runtime::ScopedStore;
@@ -55,6 +55,29 @@ async fn sweeps_what_dead_processes_left() {
     assert!(!left.exists() && !aside.exists());
     store.close().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_look_at_a_young_file_never_takes_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("young");
+    let writer = File::create_new(&path).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                assert!(!unfinished::is_abandoned(&path, UNFINISHED_AGE_MIN));
+            }
+        });
+        let failed = (0..20_000).filter(|_| writer.try_lock().is_err() || writer.unlock().is_err()).count();
+        done.store(true, Ordering::Relaxed);
+        looks.join().unwrap();
+        assert_eq!(failed, 0, "the writer found its own file locked");
+    });
+    age(&path, UNFINISHED_AGE_MIN * 2);
+    assert!(unfinished::is_abandoned(&path, UNFINISHED_AGE_MIN));
+    writer.try_lock().unwrap();
+    assert!(!unfinished::is_abandoned(&path, UNFINISHED_AGE_MIN), "its writer lives");
 }
 
 #[tokio::test]

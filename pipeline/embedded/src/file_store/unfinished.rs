@@ -90,10 +90,14 @@ impl Inner {
         let stored = self.move_in(unfinished, &path, &folder, target).map_err(explain)?;
         if !stored {
             noted.map(fs::remove_file).transpose()?;
-            return Ok(Put::Kept);
         }
+        // Also for the object of another: who hears that it is there must find it after a loss of power, and its writer may
+        // have died before it synced the name.
         if sync {
             folder.sync_all()?;
+        }
+        if !stored {
+            return Ok(Put::Kept);
         }
         waiting.map(|event| self.spool.release(event)).transpose()?;
         Ok(Put::Stored { etag })
@@ -202,9 +206,10 @@ pub(super) fn sweep(root: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns whether a file's writer is gone. A file that is a moment old may not be locked yet.
+/// Returns whether a file's writer is gone. A young file is never locked, not even for a look: its writer may be about to
+/// take the lock, and does not wait for it.
 pub(super) fn is_abandoned(path: &Path, age_min: Duration) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let age = file.metadata().and_then(|meta| meta.modified()).map(|modified| modified.elapsed().unwrap_or_default());
-    file.try_lock().is_ok() && age.is_ok_and(|age| age > age_min)
+    age.is_ok_and(|age| age > age_min) && file.try_lock().is_ok()
 }

@@ -4,7 +4,7 @@ use mcsp_events::{GroupName, TopicName};
 use mcsp_runtime::{Lag, LogError, PartitionSpan, Record, ReplayFrom, now_us};
 use sqlx::{Row, SqliteConnection};
 
-use super::group::{begin_offset, changed};
+use super::group::{begin_offset, changed, reap};
 use super::position::{OFFSET_END, Part, offset, partition};
 use super::settle::Aside;
 use super::topics::TopicInfo;
@@ -19,7 +19,11 @@ impl Inner {
         let read = async {
             let mut connection = self.database.read().await?;
             let query = sqlx::query_scalar("SELECT position FROM relay WHERE source = ?").bind(source);
-            Ok(query.fetch_optional(&mut *connection).await?.map(offset))
+            let found = query.fetch_optional(&mut *connection).await?.map(offset);
+            drop(connection);
+            // The relay goes on from here for good: what it learns of must not go with the power.
+            self.database.sync_all().await?;
+            Ok(found)
         };
         read.await.map_err(|fault| self.failed("read the position of a relay", fault))
     }
@@ -148,6 +152,31 @@ impl Inner {
         Ok(())
     }
 
+    pub(super) async fn forget_group(&self, group: &GroupName) -> Result<(), LogError> {
+        let written = async {
+            let mut tx = self.database.write(Durability::Synced).await?;
+            let connection = tx.connection();
+            let id = find_group(&mut *connection, group).await?;
+            // Members of dead processes, and those whose lease ran out, are not waited for.
+            let processes = sqlx::query_scalar("SELECT id FROM process").fetch_all(&mut *connection).await?;
+            reap(&mut *connection, &self.process.dead_among(processes), now_us()).await?;
+            let query = sqlx::query_scalar("SELECT name FROM member WHERE crew = ? ORDER BY id LIMIT 1").bind(id);
+            let living: Option<String> = query.fetch_optional(&mut *connection).await?;
+            if let Some(member) = living {
+                let what = format!("group {group} cannot be forgotten: its member {member} lives");
+                return Err(Fault::Log(LogError::Misused { what }));
+            }
+            for sql in FORGET_GROUP {
+                sqlx::query(sql).bind(id).execute(&mut *connection).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        };
+        written.await.map_err(|fault| self.failed("forget a group", fault))?;
+        self.ring();
+        Ok(())
+    }
+
     pub(super) async fn sweep(&self, now_us: i64) -> Result<u64, LogError> {
         let swept = async {
             let sql = "SELECT part.topic, part.part, topic.retention_us,
@@ -201,6 +230,14 @@ impl Inner {
         }
     }
 }
+
+/// What there is of a group that has no member.
+const FORGET_GROUP: [&str; 4] = [
+    "DELETE FROM settled WHERE crew = ?",
+    "DELETE FROM delayed WHERE crew = ?",
+    "DELETE FROM place WHERE crew = ?",
+    "DELETE FROM consumer_group WHERE id = ?",
+];
 
 /// What a group has before it, by partition: fresh records that are not settled, and those set aside.
 const LAG: &str = "

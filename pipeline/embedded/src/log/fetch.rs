@@ -126,10 +126,11 @@ async fn fetch_due(
     let limit = i64::try_from(measure.max).unwrap_or(i64::MAX);
     let query = sqlx::query(sql).bind(json(&list)).bind(group).bind(measure.now_us).bind(limit);
     let mut lots: Vec<Lot> = candidates.iter().map(|candidate| Lot::empty(candidate)).collect();
-    let mut bytes = 0;
+    let (mut read, mut bytes) = (0, 0);
     let mut cut = false;
     let mut rows = query.fetch(connection);
     while let Some(row) = next_row(&mut rows).await? {
+        read += 1;
         let part = Part { topic: row.try_get(0)?, part: partition(row.try_get(1)?) };
         let Some(lot) = lots.iter_mut().find(|lot| lot.part == part) else { continue };
         lot.nothing_due_at = None;
@@ -145,7 +146,7 @@ async fn fetch_due(
             break;
         }
     }
-    let read: usize = lots.iter().map(|lot| lot.rows.len()).sum();
+    // Rows that were read, not those that were kept: the limit is on the former.
     if cut || read >= measure.max {
         // The rows of some partitions may lie behind the cut.
         lots.iter_mut().for_each(|lot| lot.nothing_due_at = None);

@@ -326,6 +326,19 @@ impl Member {
         self.wake.notify_waiters();
     }
 
+    /// Drops the rights to partitions that the database says went to somebody else; the next look tells the rest.
+    pub(super) fn lose(&self, parts: &[Part]) {
+        let mut state = lock(&self.state);
+        for part in parts {
+            if let Some(hand) = state.hands.get_mut(part) {
+                hand.grant = None;
+            }
+        }
+        state.changes = -1;
+        drop(state);
+        self.log.pulse.signal().notify_one();
+    }
+
     /// Takes records of lost partitions back: their holder has been told.
     pub(super) fn forget_lost(&self, records: &[Record]) {
         let mut state = lock(&self.state);

@@ -66,6 +66,7 @@ pub(super) async fn settle(member: Arc<Member>, settling: Settling) -> Result<()
         Err(fault) => {
             let error = member.log.failed(action, fault);
             if matches!(error, LogError::Fenced { .. }) {
+                // The rights that the database refused are gone already, whether or not the look succeeds.
                 let _ = member.reload_alone().await;
                 member.forget_lost(&records);
             }
@@ -162,9 +163,13 @@ async fn move_places(connection: &mut SqliteConnection, member: &Member, moves: 
                        (SELECT 1 FROM place WHERE crew = ?2 AND topic = (j.value ->> 0) AND part = (j.value ->> 1)
                            AND generation = (j.value ->> 2) AND owner = ?3)";
         let query = sqlx::query(sql).bind(&list).bind(joined.group).bind(joined.member);
-        let row = query.fetch_one(&mut *connection).await?;
-        let lost = Part { topic: row.try_get(0)?, part: partition(row.try_get(1)?) };
-        return Err(Fault::Log(member.fenced(lost)));
+        let mut lost = Vec::new();
+        for row in query.fetch_all(&mut *connection).await? {
+            lost.push(Part { topic: row.try_get(0)?, part: partition(row.try_get(1)?) });
+        }
+        let Some(first) = lost.first() else { unreachable!("a place that was not moved is not the member's") };
+        member.lose(&lost);
+        return Err(Fault::Log(member.fenced(*first)));
     }
     for (part, plan) in moves {
         for at in &plan.ahead {

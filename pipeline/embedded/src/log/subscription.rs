@@ -138,8 +138,9 @@ impl Subscription for SqliteSubscription {
         self.settle(vec![record.clone()], Vec::new(), fate).await
     }
 
-    async fn dead(&self, record: &Record, error: &str, outputs: Vec<Message>) -> Result<(), LogError> {
-        self.settle(vec![record.clone()], outputs, Fate::Dead { error: settle::cut(error) }).await
+    async fn dead(&self, record: &Record, error: &str, outputs: Vec<Message>) -> Result<Completed, LogError> {
+        self.settle(vec![record.clone()], outputs, Fate::Dead { error: settle::cut(error) }).await?;
+        Ok(Completed::WithLedger)
     }
 
     async fn release(&self, records: &[Record]) -> Result<(), LogError> {

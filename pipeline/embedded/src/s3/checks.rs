@@ -5,12 +5,13 @@ use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::crypto::{Checksum as _, Md5};
 use s3s::{S3Error, TrailingHeaders, s3_error};
 
 use crate::file_store::about::{Checksum, ChecksumAlgorithm};
 
-const ALGORITHMS: [ChecksumAlgorithm; 5] = [
+/// The checksums, in the order in which S3 lists them.
+pub(super) const ALGORITHMS: [ChecksumAlgorithm; 5] = [
     ChecksumAlgorithm::Crc32,
     ChecksumAlgorithm::Crc32c,
     ChecksumAlgorithm::Crc64Nvme,
@@ -20,7 +21,7 @@ const ALGORITHMS: [ChecksumAlgorithm; 5] = [
 
 impl ChecksumAlgorithm {
     /// The header, or trailer, that holds the value.
-    fn header(self) -> &'static str {
+    pub(super) fn header(self) -> &'static str {
         match self {
             Self::Crc32 => "x-amz-checksum-crc32",
             Self::Crc32c => "x-amz-checksum-crc32c",
@@ -65,16 +66,7 @@ impl Checks {
 
     /// Begins to hash.
     pub(super) fn hashes(&self) -> Hashes {
-        let mut more = ChecksumHasher::default();
-        match self.algorithm {
-            Some(ChecksumAlgorithm::Crc32) => more.crc32 = Some(Crc32::new()),
-            Some(ChecksumAlgorithm::Crc32c) => more.crc32c = Some(Crc32c::new()),
-            Some(ChecksumAlgorithm::Crc64Nvme) => more.crc64nvme = Some(Crc64Nvme::new()),
-            Some(ChecksumAlgorithm::Sha1) => more.sha1 = Some(Sha1::new()),
-            Some(ChecksumAlgorithm::Sha256) => more.sha256 = Some(Sha256::new()),
-            None => {}
-        }
-        Hashes { md5: Md5::new(), more }
+        Hashes { md5: Md5::new(), more: self.algorithm.map(ChecksumAlgorithm::hasher) }
     }
 
     /// Compares, and returns the MD5 and the checksum that was asked for.
@@ -83,24 +75,16 @@ impl Checks {
         if self.md5.is_some_and(|claimed| claimed != md5) {
             return Err(s3_error!(BadDigest, "the bytes are not those of Content-MD5"));
         }
-        let Some(algorithm) = self.algorithm else { return Ok((md5, None)) };
-        let found = hashes.more.finalize();
-        let found = match algorithm {
-            ChecksumAlgorithm::Crc32 => found.checksum_crc32,
-            ChecksumAlgorithm::Crc32c => found.checksum_crc32c,
-            ChecksumAlgorithm::Crc64Nvme => found.checksum_crc64nvme,
-            ChecksumAlgorithm::Sha1 => found.checksum_sha1,
-            ChecksumAlgorithm::Sha256 => found.checksum_sha256,
-        };
-        let name = algorithm.header();
+        let Some((algorithm, hasher)) = self.algorithm.zip(hashes.more) else { return Ok((md5, None)) };
+        let (name, found) = (algorithm.header(), algorithm.found(hasher));
         let in_trailer = || {
             let trailer = self.trailer.as_ref()?;
             trailer.read(|headers| headers.get(name)?.to_str().ok().map(str::to_owned))?
         };
-        match (self.value.clone().or_else(in_trailer), found) {
-            (Some(claimed), Some(found)) if claimed == found => Ok((md5, Some(Checksum { algorithm, value: found }))),
-            (Some(claimed), Some(found)) => Err(s3_error!(BadDigest, "{name} is {found}, the call says {claimed}")),
-            _ => Err(s3_error!(InvalidRequest, "trailer {name} was announced and did not come")),
+        match self.value.clone().or_else(in_trailer) {
+            Some(claimed) if claimed == found.value => Ok((md5, Some(found))),
+            Some(claimed) => Err(s3_error!(BadDigest, "{name} is {}, the call says {claimed}", found.value)),
+            None => Err(s3_error!(InvalidRequest, "trailer {name} was announced and did not come")),
         }
     }
 }
@@ -108,12 +92,14 @@ impl Checks {
 /// Hashes at work.
 pub(super) struct Hashes {
     md5: Md5,
-    more: ChecksumHasher,
+    more: Option<ChecksumHasher>,
 }
 
 impl Hashes {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
-        self.more.update(bytes);
+        if let Some(more) = &mut self.more {
+            more.update(bytes);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! name the file and the value.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a database file could not answer.
@@ -73,6 +74,15 @@ pub enum DatabaseError {
         /// What SQLite says.
         #[source]
         source: sqlx::Error,
+    },
+    /// The disk failed to sync it, now or before. What it lost it will not tell again, so that nothing more is written.
+    #[error("the disk failed to sync {path}; open it again", path = path.display())]
+    Unsynced {
+        /// The file.
+        path: PathBuf,
+        /// What the system said the first time.
+        #[source]
+        source: Arc<std::io::Error>,
     },
     /// Anything else.
     #[error("{path} failed", path = path.display())]

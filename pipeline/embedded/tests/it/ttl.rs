@@ -8,6 +8,8 @@ use bytes::Bytes;
 use mcsp_domain::EventId;
 use mcsp_embedded::SqliteTtl;
 use mcsp_runtime::{Claim, ClaimRequest, LedgerEntry, TtlStore, conformance};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -56,8 +58,41 @@ async fn sweep_counts_every_row() {
     store.claim(&expired).await.unwrap();
     store.put("gone", Bytes::new(), Duration::ZERO).await.unwrap();
     store.put("kept", Bytes::new(), LONG).await.unwrap();
-    assert_eq!(store.sweep().await.unwrap(), 6001, "two rows an entry, and a value");
+    assert_eq!(store.sweep().await.unwrap(), 1, "the value; claims that ran out count lost runs for a day");
+    age(&folder.path().join("log.db"), 25).await;
+    assert_eq!(store.sweep().await.unwrap(), 6000, "two rows an entry");
     assert_eq!(store.sweep().await.unwrap(), 0);
+}
+
+/// Lets everything in the ledger expire some hours earlier.
+async fn age(path: &std::path::Path, hours: i64) {
+    let mut raw = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let sql = "UPDATE ledger SET until_us = until_us - ?";
+    sqlx::query(sql).bind(hours * 3_600_000_000).execute(&mut raw).await.unwrap();
+}
+
+#[tokio::test]
+async fn lost_runs_are_counted_over_sweeps_and_long_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let entries = entries(2);
+    for lost in 0..3 {
+        let store = SqliteTtl::open(&path).await.unwrap();
+        let owner = format!("run {lost}");
+        let claim = ClaimRequest { namespace: "g.0", entries: &entries[..1], owner: &owner, lease: LONG };
+        let expected = if lost == 0 { Claim::Fresh } else { Claim::Again(lost) };
+        assert_eq!(store.claim(&claim).await.unwrap(), [expected]);
+        // It dies, and its machine is back after 23 hours.
+        drop(store);
+        age(&path, 23).await;
+        assert_eq!(SqliteTtl::open(&path).await.unwrap().sweep().await.unwrap(), 0);
+    }
+    let store = SqliteTtl::open(&path).await.unwrap();
+    store.done("g.0", &entries[1..]).await.unwrap();
+    age(&path, 23).await;
+    assert_eq!(store.sweep().await.unwrap(), 2, "a claim is forgotten a day after it ran out, here within 46 hours");
+    age(&path, 2).await;
+    assert_eq!(store.sweep().await.unwrap(), 2, "what is done is forgotten when it expires, a day after it was done");
 }
 
 /// Returns the median times of claims, renewals and completions of batches of 500, each in the namespace that it is given.

@@ -60,6 +60,7 @@ where
     settled::a_partition_waits_for_its_records(fleet().await).await;
     settled::outputs_and_offset_together(fleet().await).await;
     settled::a_retried_record_lets_others_pass(fleet().await).await;
+    settled::what_is_due_is_never_forgotten(fleet().await).await;
     settled::a_dead_letter_tells_and_comes_back(fleet().await).await;
     settled::released_records_come_at_once(fleet().await).await;
     settled::the_oldest_go_first(fleet().await).await;
@@ -68,6 +69,7 @@ where
     again::a_replay_fences(fleet().await).await;
     again::a_sweep_keeps_what_is_needed(fleet().await).await;
     again::nothing_settled_comes_again(fleet().await).await;
+    again::a_group_is_forgotten(fleet().await).await;
     groups::each_group_sees_everything(fleet().await).await;
     groups::members_come_and_go(fleet().await).await;
     groups::a_zombie_is_fenced(fleet().await).await;

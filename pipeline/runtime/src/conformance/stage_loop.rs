@@ -27,6 +27,7 @@ pub async fn stage_loop<F: Future<Output = Engines>>(make: impl Fn() -> F) {
     each_record_once(make().await).await;
     failures_are_sorted(make().await).await;
     a_held_record_waits(make().await).await;
+    a_killer_is_given_up(make().await).await;
     a_drain_hands_back(make().await).await;
     a_lost_partition_does_not_count(make().await).await;
     a_paused_group_rests(make().await).await;
@@ -38,13 +39,20 @@ pub async fn stage_loop<F: Future<Output = Engines>>(make: impl Fn() -> F) {
 /// What the test's stage does with an upload is told by its file name.
 struct Scripted {
     runs: AtomicU32,
+    /// Runs that came to their end: those that were stopped are not among them.
+    ends: AtomicU32,
     healed: AtomicBool,
     gate: Notify,
 }
 
 impl Scripted {
     fn new() -> Arc<Self> {
-        Arc::new(Self { runs: AtomicU32::new(0), healed: AtomicBool::new(false), gate: Notify::new() })
+        Arc::new(Self {
+            runs: AtomicU32::new(0),
+            ends: AtomicU32::new(0),
+            healed: AtomicBool::new(false),
+            gate: Notify::new(),
+        })
     }
 }
 
@@ -66,6 +74,7 @@ impl Stage for Scripted {
             "stuck" if !healed => self.gate.notified().await,
             _ => {}
         }
+        self.ends.fetch_add(1, Ordering::SeqCst);
         Ok(vec![Outgoing::of(0, &completed(&input))])
     }
 }
@@ -272,6 +281,27 @@ async fn a_held_record_waits(engines: Engines) {
     assert_eq!(of(log.as_ref(), Topic::UploadCompleted).await.len(), 1, "held is not skipped");
 }
 
+async fn a_killer_is_given_up(engines: Engines) {
+    let (log, ledger) = &engines;
+    send(log.as_ref(), &["good"]).await;
+    let [record] = &of(log.as_ref(), Topic::UploadInitiated).await[..] else { panic!("one record was sent") };
+    let (namespace, entries) = (format!("{}.{}", Scripted::GROUP, 0), [record.ledger_entry()]);
+    // Four processes take it and are never heard of again.
+    for owner in ["1", "2", "3", "4"] {
+        let claim = ClaimRequest { namespace: &namespace, entries: &entries, owner, lease: Duration::from_millis(20) };
+        let taken = || async { matches!(ledger.claim(&claim).await.as_deref(), Ok([Claim::Fresh | Claim::Again(_)])) };
+        eventually("the claim before has run out", taken).await;
+    }
+    let stage = Scripted::new();
+    let run = Running::start(&engines, "one", &stage);
+    settled(log).await;
+    run.stop().await;
+    assert_eq!(stage.runs.load(Ordering::SeqCst), 0, "a killer was let in again");
+    let letters = dead(log.as_ref()).await;
+    let story = letters.first().and_then(|letter| letter.headers.dead.as_ref()).map(|end| end.error.as_str());
+    assert_eq!(story, Some("4 runs ended with their process or were never heard of again"));
+}
+
 async fn a_drain_hands_back(engines: Engines) {
     let (log, _) = &engines;
     send(log.as_ref(), &["stuck"]).await;
@@ -301,7 +331,8 @@ async fn a_lost_partition_does_not_count(engines: Engines) {
     settled(log).await;
     stage.gate.notify_waiters();
     run.stop().await;
-    assert!(stage.runs.load(Ordering::SeqCst) >= 2);
+    let (runs, ends) = (stage.runs.load(Ordering::SeqCst), stage.ends.load(Ordering::SeqCst));
+    assert_eq!((runs, ends), (2, 1), "the run that lost its record was stopped");
     assert_eq!(of(log.as_ref(), Topic::UploadCompleted).await.len(), 1, "one effect, whoever had it");
 }
 

@@ -20,17 +20,20 @@ pub trait EventLog: Send + Sync {
     /// are as durable as the strictest of their topics asks for.
     ///
     /// # Errors
-    /// When a message is over a limit, its topic is not known, or the engine fails; nothing is visible then.
+    /// When a message is over a limit, its topic is not known, or the engine fails; nothing is visible then, unless it was
+    /// the disk that failed to sync: what was appended may be visible then, and may be lost with the power.
     async fn append(&self, messages: Vec<Message>) -> Result<(), LogError>;
 
     /// Appends messages that a relay read from `source`, and notes `position` in the same transaction. Where the noted
-    /// position is already as far, nothing is appended: a relay that dies between any two steps repeats nothing.
+    /// position is already as far, nothing is appended: a relay that dies between any two steps repeats nothing. When the
+    /// call returns, all of it is on the disk whatever the topics ask for, so that the relay may delete it at its source.
     ///
     /// # Errors
     /// As `append`.
     async fn append_at(&self, source: &str, position: u64, messages: Vec<Message>) -> Result<(), LogError>;
 
-    /// Returns the position that the last `append_at` of `source` noted.
+    /// Returns the position that the last `append_at` of `source` noted. When the call returns, that position is on the disk
+    /// with whatever was visible when it was read.
     ///
     /// # Errors
     /// When the engine fails.
@@ -77,7 +80,7 @@ pub trait EventLog: Send + Sync {
     /// When the engine fails.
     async fn epoch(&self, group: &GroupName) -> Result<u64, LogError>;
 
-    /// Returns every group that ever joined.
+    /// Returns every group that ever joined and is not forgotten.
     ///
     /// # Errors
     /// When the engine fails.
@@ -96,6 +99,14 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// `Misused` when the record is no dead letter of this group, or is there no longer.
     async fn redeliver(&self, group: &GroupName, dead: &Record) -> Result<(), LogError>;
+
+    /// Removes a group that has no member: its places, set-aside records and epoch. It holds back no retention from then
+    /// on; its dead letters stay. One that joins under its name later begins anew, in epoch 0, where the ledger still knows
+    /// for a day what the old one has done in it.
+    ///
+    /// # Errors
+    /// `Misused` while a member lives, and for a group that never joined.
+    async fn forget_group(&self, group: &GroupName) -> Result<(), LogError>;
 
     /// Removes what retention no longer keeps; records that a group has not completed are kept. Returns how many.
     ///
@@ -135,7 +146,7 @@ pub trait Subscription: Send + Sync {
     ///
     /// # Errors
     /// As `complete`.
-    async fn dead(&self, record: &Record, error: &str, outputs: Vec<Message>) -> Result<(), LogError>;
+    async fn dead(&self, record: &Record, error: &str, outputs: Vec<Message>) -> Result<Completed, LogError>;
 
     /// Hands records back as they were: another member, or this one, gets them again at once, with the same attempt. A
     /// member that finds out by `owns` that it lost them hands them back too; after `Fenced` it must not.

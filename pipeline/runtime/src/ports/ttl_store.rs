@@ -80,7 +80,7 @@ pub trait TtlStore: Send + Sync {
     /// When the engine fails.
     async fn scan(&self, prefix: &str, after: Option<&str>) -> Result<Vec<(String, Bytes)>, TtlError>;
 
-    /// Removes what has expired. Returns how much.
+    /// Removes what has expired; a claim stays for 24 h after that, so that `Claim::Again` counts it. Returns how much.
     ///
     /// # Errors
     /// When the engine fails.

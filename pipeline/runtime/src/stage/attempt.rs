@@ -6,7 +6,7 @@ use mcsp_events::{Inputs, Message, Outgoing, Seal};
 use tracing::Instrument;
 
 use super::outcome::Outcome;
-use super::runner::{Driver, chain, stop_or_wait};
+use super::runner::{Driver, Run, chain, stop_or_wait};
 use super::{BatchStage, StageError, Stop, meter};
 use crate::telemetry;
 use crate::{Claim, ClaimRequest, Completed, Completion, LedgerEntry, LogError, Record, now_us};
@@ -51,11 +51,12 @@ impl<S: BatchStage> Driver<S> {
         );
         telemetry::set_parent(&span, first.headers.traceparent.as_ref());
         let began = Instant::now();
-        let owner = self.owner();
+        let _busy = meter::busy(S::NAME);
+        let run = self.new_run();
         async {
-            let claimed = self.claim(records, &owner).await;
+            let claimed = self.claim(records, &run).await;
             if !claimed.is_empty() {
-                self.work(claimed, &owner, began).await;
+                self.work(claimed, &run, began).await;
             }
         }
         .instrument(span)
@@ -64,24 +65,28 @@ impl<S: BatchStage> Driver<S> {
 
     /// Claims records in their order. The first is waited for while another holds it; records from a later one on that is
     /// held go back, so that order stays.
-    async fn claim(&self, mut records: Vec<Record>, owner: &str) -> Vec<Claimed> {
+    async fn claim(&self, mut records: Vec<Record>, run: &Run) -> Vec<Claimed> {
         let mut failures = 0;
         loop {
             let entries: Vec<LedgerEntry> = records.iter().map(Record::ledger_entry).collect();
-            let namespace = self.namespace();
-            let request = ClaimRequest { namespace: &namespace, entries: &entries, owner, lease: self.options.lease };
+            let request = ClaimRequest {
+                namespace: &run.namespace,
+                entries: &entries,
+                owner: &run.owner,
+                lease: self.options.lease,
+            };
             let wait = match self.ledger.claim(&request).await {
                 Ok(claims) => {
                     let held = claims.iter().position(|claim| matches!(claim, Claim::HeldUntil(_)));
                     match (held, claims.first()) {
                         (Some(0), Some(Claim::HeldUntil(until_us))) => {
-                            self.give_claims_back(&records, owner).await;
+                            self.give_claims_back(&records, run).await;
                             let left_us = u64::try_from(until_us.saturating_sub(now_us())).unwrap_or(0);
                             Duration::from_micros(left_us).min(HELD_LOOK).max(Duration::from_millis(5))
                         }
                         _ => {
                             let rest = held.map(|held| records.split_off(held)).unwrap_or_default();
-                            self.give_claims_back(&rest, owner).await;
+                            self.give_claims_back(&rest, run).await;
                             self.hand_back_all(&rest).await;
                             let claimed = records.into_iter().zip(claims);
                             return claimed.map(|(record, claim)| Claimed::new(record, claim)).collect();
@@ -103,35 +108,46 @@ impl<S: BatchStage> Driver<S> {
     }
 
     /// Handles claimed records together; where that fails, each alone.
-    async fn work(&self, claimed: Vec<Claimed>, owner: &str, began: Instant) {
-        let handled_at = Instant::now();
-        let started_us = now_us();
+    async fn work(&self, claimed: Vec<Claimed>, run: &Run, began: Instant) {
+        let claimed = self.suspects_alone(claimed, run).await;
+        let (handled_at, started_us) = (Instant::now(), now_us());
         let outcome = match self.killer(&claimed) {
             Some(error) => Outcome::Failed(error),
-            None => self.handle(&claimed, owner).await,
+            None => self.handle(&claimed, run).await,
         };
         let handle_time = handled_at.elapsed();
         meter::handled(S::NAME, outcome.label(), handle_time, claimed.len());
-        match outcome {
-            Outcome::Failed(_) if claimed.len() > 1 => {
-                for one in claimed {
-                    Box::pin(self.work(vec![one], owner, Instant::now())).await;
-                }
-                return;
-            }
+        let failed = match outcome {
             Outcome::Done(outputs) => match self.seal(&claimed, outputs, started_us) {
-                Ok(messages) => self.commit(claimed, messages, owner).await,
-                Err(error) => self.give_up(claimed, &error, owner).await,
+                Ok(messages) => self.commit(&claimed, messages, run).await.err(),
+                Err(error) => Some(error),
             },
-            Outcome::Failed(error) => self.fail(claimed, &error, owner).await,
-            Outcome::Stopped(Stop::Revision) => self.commit(claimed, Vec::new(), owner).await,
-            Outcome::Stopped(Stop::Drain) => self.put_back(claimed, owner).await,
-            Outcome::Stopped(Stop::Lost) => {
-                tracing::warn!("the record's lease was lost; what its run did does not count");
-                self.put_back(claimed, owner).await;
+            Outcome::Failed(error) => Some(error),
+            Outcome::Stopped(Stop::Revision) => self.commit(&claimed, Vec::new(), run).await.err(),
+            Outcome::Stopped(why) => {
+                tracing::info!(?why, "the record goes back as it was");
+                return self.put_back(claimed, run).await;
             }
+        };
+        match failed {
+            Some(_) if claimed.len() > 1 => {
+                for one in claimed {
+                    Box::pin(self.work(vec![one], run, Instant::now())).await;
+                }
+            }
+            Some(error) => self.fail(claimed, &error, run).await,
+            None => meter::overhead(S::NAME, began.elapsed().saturating_sub(handle_time)),
         }
-        meter::overhead(S::NAME, began.elapsed().saturating_sub(handle_time));
+    }
+
+    /// Takes the first record out of a batch that ended with its process before; the others go back without a count, so
+    /// that only the one that is at work can be blamed.
+    async fn suspects_alone(&self, mut claimed: Vec<Claimed>, run: &Run) -> Vec<Claimed> {
+        if claimed.len() > 1 && claimed.iter().any(|claimed| claimed.lost_runs > 0) {
+            let rest = claimed.split_off(1);
+            self.put_back(rest, run).await;
+        }
+        claimed
     }
 
     /// Returns why a record must not run again: its runs end with their process, again and again.
@@ -177,50 +193,59 @@ impl<S: BatchStage> Driver<S> {
         Ok(messages)
     }
 
-    /// Commits records with what follows from them, again while the log does not answer.
-    async fn commit(&self, claimed: Vec<Claimed>, outputs: Vec<Message>, owner: &str) {
-        let records: Vec<Record> = claimed.into_iter().map(|claimed| claimed.record).collect();
+    /// Commits records with what follows from them, again while the log does not answer. Fails where it never will.
+    async fn commit(&self, claimed: &[Claimed], outputs: Vec<Message>, run: &Run) -> Result<(), StageError> {
+        let records: Vec<Record> = claimed.iter().map(|claimed| claimed.record.clone()).collect();
         let mut failures = 0;
         loop {
             let done = Completion { records: records.clone(), outputs: outputs.clone() };
             match self.subscription.complete(done).await {
-                Ok(Completed::WithLedger) => return,
-                Ok(Completed::WithoutLedger) => return self.note_done(&records).await,
-                Err(error) if error.may_pass() && !self.overdue.is_cancelled() => {
+                Ok(Completed::WithLedger) => return Ok(()),
+                Ok(Completed::WithoutLedger) => {
+                    self.note_done(&records, run).await;
+                    return Ok(());
+                }
+                Err(LogError::Fenced { .. }) => {
+                    tracing::warn!("the record went to somebody else; what its run did does not count");
+                    self.give_claims_back(&records, run).await;
+                    return Ok(());
+                }
+                Err(error) if error.may_pass() && self.overdue.is_cancelled() => {
+                    tracing::error!(error = %chain(&error), "the record could not be committed; it will run again");
+                    self.hand_back_all(&records).await;
+                    self.give_claims_back(&records, run).await;
+                    return Ok(());
+                }
+                Err(error) if error.may_pass() => {
                     failures += 1;
                     tracing::warn!(error = %chain(&error), failures, "the record could not be committed; trying again");
                     stop_or_wait(&self.overdue, self.options.backoff.jittered(failures)).await;
                 }
-                Err(error) => {
-                    if !matches!(error, LogError::Fenced { .. }) {
-                        tracing::error!(error = %chain(&error), "the record could not be committed; it will run again");
-                        self.hand_back_all(&records).await;
-                    }
-                    return self.give_claims_back(&records, owner).await;
-                }
+                Err(error) => return Err(StageError::reject("the log refuses what the stage did", error)),
             }
         }
     }
 
-    async fn note_done(&self, records: &[Record]) {
+    async fn note_done(&self, records: &[Record], run: &Run) {
         let entries: Vec<LedgerEntry> = records.iter().map(Record::ledger_entry).collect();
-        if let Err(error) = self.ledger.done(&self.namespace(), &entries).await {
+        if let Err(error) = self.ledger.done(&run.namespace, &entries).await {
             // Harmless: the offset has moved, and the claim runs out.
             tracing::warn!(error = %chain(&error), "the ledger was not told that a record is done");
         }
     }
 
     /// Sets a failed record aside, or gives it up.
-    async fn fail(&self, claimed: Vec<Claimed>, error: &StageError, owner: &str) {
+    async fn fail(&self, claimed: Vec<Claimed>, error: &StageError, run: &Run) {
         let attempt = claimed.first().map_or(1, |claimed| claimed.record.attempt);
-        if matches!(error, StageError::Reject(..)) || attempt >= self.options.attempts_max {
-            return self.give_up(claimed, error, owner).await;
+        let is_final = attempt >= self.options.attempts_max && !error.waits_for_the_disk();
+        if matches!(error, StageError::Reject(..)) || is_final {
+            return self.give_up(claimed, error, run).await;
         }
         let delay = self.options.backoff.jittered(attempt);
         let delay_us = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
         tracing::warn!(error = %error.chain(), attempt, delay_ms = delay.as_millis(), "the record is set aside");
         for Claimed { record, .. } in claimed {
-            self.give_claims_back(std::slice::from_ref(&record), owner).await;
+            self.give_claims_back(std::slice::from_ref(&record), run).await;
             let (not_before_us, story) = (now_us().saturating_add(delay_us), error.chain());
             if let Err(error) = self.subscription.retry_later(&record, not_before_us, &story).await {
                 self.after_failed_step(&record, &error).await;
@@ -229,16 +254,17 @@ impl<S: BatchStage> Driver<S> {
     }
 
     /// Gives a record up: to `dead.<group>`, with `media.stage.failed`.
-    async fn give_up(&self, claimed: Vec<Claimed>, error: &StageError, owner: &str) {
+    async fn give_up(&self, claimed: Vec<Claimed>, error: &StageError, run: &Run) {
         let story = error.chain();
         for Claimed { record, .. } in claimed {
             tracing::error!(error = %story, attempt = record.attempt, "the record is given up");
             meter::dead(S::NAME);
             let failed = self.failed_event(&record, error);
             match self.subscription.dead(&record, &story, failed).await {
-                Ok(()) => self.note_done(std::slice::from_ref(&record)).await,
+                Ok(Completed::WithLedger) => {}
+                Ok(Completed::WithoutLedger) => self.note_done(std::slice::from_ref(&record), run).await,
                 Err(error) => {
-                    self.give_claims_back(std::slice::from_ref(&record), owner).await;
+                    self.give_claims_back(std::slice::from_ref(&record), run).await;
                     self.after_failed_step(&record, &error).await;
                 }
             }
@@ -253,13 +279,14 @@ impl<S: BatchStage> Driver<S> {
     }
 
     /// Puts records back as they were: the process stops, or no longer owns them.
-    async fn put_back(&self, claimed: Vec<Claimed>, owner: &str) {
+    async fn put_back(&self, claimed: Vec<Claimed>, run: &Run) {
         let records: Vec<Record> = claimed.into_iter().map(|claimed| claimed.record).collect();
-        self.give_claims_back(&records, owner).await;
+        self.give_claims_back(&records, run).await;
         self.hand_back_all(&records).await;
     }
 
-    async fn hand_back_all(&self, records: &[Record]) {
+    /// Hands records back to the log as they were.
+    pub(super) async fn hand_back_all(&self, records: &[Record]) {
         if records.is_empty() {
             return;
         }
@@ -268,13 +295,13 @@ impl<S: BatchStage> Driver<S> {
         }
     }
 
-    async fn give_claims_back(&self, records: &[Record], owner: &str) {
+    async fn give_claims_back(&self, records: &[Record], run: &Run) {
         if records.is_empty() {
             return;
         }
         let entries: Vec<LedgerEntry> = records.iter().map(Record::ledger_entry).collect();
-        let namespace = self.namespace();
-        let request = ClaimRequest { namespace: &namespace, entries: &entries, owner, lease: self.options.lease };
+        let request =
+            ClaimRequest { namespace: &run.namespace, entries: &entries, owner: &run.owner, lease: self.options.lease };
         if let Err(error) = self.ledger.release(&request).await {
             tracing::warn!(error = %chain(&error), "claims go back when they run out");
         }

@@ -32,6 +32,7 @@ pub enum Stop {
 pub struct Context {
     pub(super) attempt: u32,
     pub(super) headers: Headers,
+    pub(super) namespace: String,
     pub(super) key: String,
     pub(super) stop: CancellationToken,
     pub(super) beats: Arc<Beats>,
@@ -41,6 +42,7 @@ impl Context {
     /// Makes a context for a test or for a caller without a loop: first attempt, never stopped, nobody listens.
     pub fn alone(headers: Headers, key: &str) -> Self {
         Self {
+            namespace: "alone.0".to_owned(),
             attempt: 1,
             headers,
             key: key.to_owned(),
@@ -57,6 +59,11 @@ impl Context {
     /// Returns what the input carries beside its payload; for a batch, what its first record does.
     pub fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Returns `group.epoch`, under which a desk's inbox remembers the input: a deliberate replay is not swallowed.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Returns what orders the input.

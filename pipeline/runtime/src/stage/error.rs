@@ -27,6 +27,21 @@ impl StageError {
         Self::Reject(what.into(), None)
     }
 
+    /// Returns whether only an operator can help, by giving the disk room or letting it be written to: the record waits, however
+    /// often it is tried.
+    pub fn waits_for_the_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(io, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Returns the whole story in one line: what, then why, down to the first cause.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
@@ -42,7 +57,12 @@ impl StageError {
 
 impl From<crate::StoreError> for StageError {
     fn from(error: crate::StoreError) -> Self {
-        Self::retry("object store failed", error)
+        match error {
+            error @ (crate::StoreError::Unsupported { .. } | crate::StoreError::Replaced { .. }) => {
+                Self::reject("object store refused", error)
+            }
+            error => Self::retry("object store failed", error),
+        }
     }
 }
 
@@ -55,5 +75,7 @@ mod tests {
         let inner = std::io::Error::new(std::io::ErrorKind::StorageFull, "no space left");
         let outer = StageError::retry("could not write", StageError::retry("object store failed", inner));
         assert_eq!(outer.chain(), "could not write: object store failed: no space left");
+        assert!(outer.waits_for_the_disk());
+        assert!(!StageError::retry("could not write", "no such key").waits_for_the_disk());
     }
 }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::attempt::Claimed;
 use super::context::Beats;
-use super::runner::{Driver, chain};
+use super::runner::{Driver, Run, chain};
 use super::{BatchStage, Context, StageError, Stop};
 use crate::{ClaimRequest, LedgerEntry, Record, now_us, telemetry};
 
@@ -39,7 +39,7 @@ impl Outcome {
 
 impl<S: BatchStage> Driver<S> {
     /// Runs the handler on the fresh ones among claimed records.
-    pub(super) async fn handle(&self, claimed: &[Claimed], owner: &str) -> Outcome {
+    pub(super) async fn handle(&self, claimed: &[Claimed], run: &Run) -> Outcome {
         let inputs = match self.read(claimed) {
             Ok(inputs) => inputs,
             Err(error) => return Outcome::Failed(error),
@@ -47,7 +47,8 @@ impl<S: BatchStage> Driver<S> {
         let Some(first) = claimed.iter().find(|claimed| claimed.fresh).map(|claimed| &claimed.record) else {
             return Outcome::Done(Vec::new());
         };
-        if self.is_cancelled(first).await {
+        // Of a batch, each record may be of another revision: what is cancelled is found out where it is looked at alone.
+        if claimed.len() == 1 && self.is_cancelled(first).await {
             return Outcome::Stopped(Stop::Revision);
         }
         let stop = CancellationToken::new();
@@ -57,6 +58,7 @@ impl<S: BatchStage> Driver<S> {
         let cx = Context {
             attempt: first.attempt,
             headers: first.headers.clone(),
+            namespace: run.namespace.clone(),
             key: first.key.clone(),
             stop: stop.clone(),
             beats: Arc::clone(&beats),
@@ -71,7 +73,7 @@ impl<S: BatchStage> Driver<S> {
                 Ok(Err(error)) => Outcome::Failed(error),
                 Err(panic) => Outcome::Failed(StageError::retry("the handler panicked", panic)),
             },
-            why = self.until_stopped(claimed, first, owner) => Outcome::Stopped(why),
+            why = self.until_stopped(claimed, first, run) => Outcome::Stopped(why),
         };
         if matches!(outcome, Outcome::Stopped(_)) {
             stop.cancel();
@@ -84,7 +86,7 @@ impl<S: BatchStage> Driver<S> {
     }
 
     /// Keeps the claims alive; resolves when the handler must stop.
-    async fn until_stopped(&self, claimed: &[Claimed], first: &Record, owner: &str) -> Stop {
+    async fn until_stopped(&self, claimed: &[Claimed], first: &Record, run: &Run) -> Stop {
         let mut renew = tokio::time::interval(self.options.lease / 3);
         let mut look = tokio::time::interval(CANCEL_LOOK);
         renew.tick().await;
@@ -93,12 +95,12 @@ impl<S: BatchStage> Driver<S> {
             tokio::select! {
                 () = self.overdue.cancelled() => return Stop::Drain,
                 _ = renew.tick() => {
-                    if !self.still_ours(claimed, owner).await {
+                    if !self.still_ours(claimed, run).await {
                         return Stop::Lost;
                     }
                 }
                 _ = look.tick() => {
-                    if self.is_cancelled(first).await {
+                    if claimed.len() == 1 && self.is_cancelled(first).await {
                         return Stop::Revision;
                     }
                 }
@@ -106,15 +108,15 @@ impl<S: BatchStage> Driver<S> {
         }
     }
 
-    async fn still_ours(&self, claimed: &[Claimed], owner: &str) -> bool {
+    async fn still_ours(&self, claimed: &[Claimed], run: &Run) -> bool {
         let fresh = claimed.iter().filter(|claimed| claimed.fresh).map(|claimed| &claimed.record);
         let records: Vec<&Record> = fresh.collect();
         if !records.iter().all(|record| self.subscription.owns(record)) {
             return false;
         }
         let entries: Vec<LedgerEntry> = records.iter().map(|record| record.ledger_entry()).collect();
-        let namespace = self.namespace();
-        let request = ClaimRequest { namespace: &namespace, entries: &entries, owner, lease: self.options.lease };
+        let request =
+            ClaimRequest { namespace: &run.namespace, entries: &entries, owner: &run.owner, lease: self.options.lease };
         match self.ledger.renew(&request).await {
             Ok(held) => held,
             Err(error) => {
@@ -160,8 +162,10 @@ impl<S: BatchStage> Driver<S> {
             attempt: Some(record.attempt),
             started_us: None,
         };
-        // Numbered apart from the handler's own outputs, of which a record that failed has none.
-        Outgoing::of(u32::MAX, &event).seal(&seal).into_iter().collect()
+        // Each end of a record is a fact of its own: one that was tried again and failed again is told again.
+        let ended_us = now_us().to_be_bytes();
+        let scope = [record.headers.id.as_bytes().as_slice(), &ended_us].concat();
+        Outgoing::once(&scope, S::NAME, &event).seal(&seal).into_iter().collect()
     }
 }
 

@@ -137,6 +137,15 @@ impl<S: Stage> BatchStage for Single<S> {
     }
 }
 
+/// Under which name a run claims, and where.
+pub(super) struct Run {
+    /// Unique to the run: two runs of one process never share a claim.
+    pub(super) owner: String,
+    /// `group.epoch`, of the time when the records were received: a replay that raises the epoch meanwhile leaves the claims
+    /// of this run where they are.
+    pub(super) namespace: String,
+}
+
 /// One stage's membership in its group.
 pub(super) struct Driver<S> {
     pub(super) stage: Arc<S>,
@@ -151,13 +160,13 @@ pub(super) struct Driver<S> {
 }
 
 impl<S: BatchStage> Driver<S> {
-    /// Returns the name of one run's claims: unique to the run, so that two runs of one process never share a claim.
-    pub(super) fn owner(&self) -> String {
-        format!("{}/{}/{}", self.options.worker, S::NAME, self.runs.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(super) fn namespace(&self) -> String {
-        format!("{}.{}", self.group, self.subscription.epoch())
+    /// Returns a new run's identity.
+    pub(super) fn new_run(&self) -> Run {
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
+        Run {
+            owner: format!("{}/{}/{number}", self.options.worker, S::NAME),
+            namespace: format!("{}.{}", self.group, self.subscription.epoch()),
+        }
     }
 
     async fn fetch_until(
@@ -186,11 +195,16 @@ impl<S: BatchStage> Driver<S> {
                     for records in by_partition(records) {
                         // More partitions than slots answered: the rest waits for the next free slot.
                         let permit = match permits.pop() {
-                            Some(permit) => permit,
-                            None => match Arc::clone(&slots).acquire_owned().await {
-                                Ok(permit) => permit,
-                                Err(_) => return,
-                            },
+                            Some(permit) => Some(permit),
+                            None => free_slots(&slots, shutdown).await.and_then(|mut more| {
+                                let first = more.pop();
+                                permits = more;
+                                first
+                            }),
+                        };
+                        let Some(permit) = permit else {
+                            self.hand_back_all(&records).await;
+                            continue;
                         };
                         let driver = Arc::clone(self);
                         running.spawn(async move {

@@ -20,16 +20,14 @@ pub const STAGE_OVERHEAD_SECONDS: &str = "mcsp_stage_overhead_seconds";
 pub const LAG_RECORDS: &str = "mcsp_lag_records";
 /// Age of the oldest of them, by `group` and `topic`.
 pub const LAG_SECONDS: &str = "mcsp_lag_seconds";
-/// Claims that this process holds in the ledger, by `stage`.
-pub const CLAIMS_HELD: &str = "mcsp_claims_held";
-/// Slots of this worker that have work, of `worker.slots`.
+/// Slots of this process that have work, by `stage`.
 pub const SLOTS_BUSY: &str = "mcsp_slots_busy";
 /// Events that the catalogue's outbox holds and the log does not.
-pub const OUTBOX_LAG_EVENTS: &str = "mcsp_outbox_lag_events";
-/// Sagas, by `saga` and `state`.
-pub const SAGAS: &str = "mcsp_sagas";
-/// Time that an append to the log took, from the call until it was as durable as its topics ask.
-pub const LOG_APPEND_SECONDS: &str = "mcsp_log_append_seconds";
+pub const OUTBOX_MESSAGES: &str = "mcsp_outbox_messages";
+/// Events that the relay brought to the log.
+pub const OUTBOX_RELAYED: &str = "mcsp_outbox_relayed_total";
+/// Turns of the relay that failed.
+pub const OUTBOX_FAILURES: &str = "mcsp_outbox_failures_total";
 
 /// How a figure moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +73,10 @@ pub const ALL: &[Metric] = &[
     metric(STAGE_OVERHEAD_SECONDS, Kind::Histogram, Unit::Seconds, &["stage"], "Time of a record beside its handler's"),
     metric(LAG_RECORDS, Kind::Gauge, Unit::Count, &["group", "topic"], "Records that a group has not completed"),
     metric(LAG_SECONDS, Kind::Gauge, Unit::Seconds, &["group", "topic"], "Age of the oldest record not completed"),
-    metric(CLAIMS_HELD, Kind::Gauge, Unit::Count, &["stage"], "Claims held in the ledger"),
-    metric(SLOTS_BUSY, Kind::Gauge, Unit::Count, &[], "Worker slots that have work"),
-    metric(OUTBOX_LAG_EVENTS, Kind::Gauge, Unit::Count, &[], "Events of the outbox that the log does not have"),
-    metric(SAGAS, Kind::Gauge, Unit::Count, &["saga", "state"], "Sagas in each state"),
-    metric(LOG_APPEND_SECONDS, Kind::Histogram, Unit::Seconds, &[], "Time until an append was durable"),
+    metric(SLOTS_BUSY, Kind::Gauge, Unit::Count, &["stage"], "Slots that have work"),
+    metric(OUTBOX_MESSAGES, Kind::Gauge, Unit::Count, &[], "Events of the outbox that the log does not have"),
+    metric(OUTBOX_RELAYED, Kind::Counter, Unit::Count, &[], "Events that the relay brought to the log"),
+    metric(OUTBOX_FAILURES, Kind::Counter, Unit::Count, &[], "Turns of the relay that failed"),
 ];
 
 /// Bounds of the buckets of every time: from a tenth of a millisecond (a record in a batch) to an hour (a long chunk).

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use mcsp_embedded::{ExtraTopic, LogOptions, SqliteLog, TopicOverride};
 use mcsp_events::{Durability, Topic, TopicName};
-use mcsp_runtime::EventLog;
+use mcsp_runtime::{Completion, EventLog, LogError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
-use super::{message, open, told};
+use super::{join, message, open, told};
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
@@ -155,6 +155,62 @@ async fn partitions_grow_while_nobody_else_looks() {
         vec![ExtraTopic { name: name.clone(), partitions: 3, durability: Durability::Process, retention }];
     let log = SqliteLog::open(&path, options).await.unwrap();
     assert_eq!(log.partitions(&name).await.unwrap().len(), 3);
+}
+
+async fn count(connection: &mut SqliteConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_at_its_last_step_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let log = open(&path).await.unwrap();
+    let subscription = join(&log, "readers", Topic::UploadCompleted).await;
+    log.append(vec![message(Topic::UploadCompleted, 1, 10)]).await.unwrap();
+    let records = subscription.next(1, 1, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(records.len(), 1);
+    let mut other = raw(&path).await;
+    // The ledger's rows are written behind offsets and outputs.
+    let trigger = "CREATE TRIGGER refuse BEFORE INSERT ON ledger WHEN
+                       (SELECT count(*) FROM record) = 3 AND (SELECT sum(committed) FROM place) = 1
+                   BEGIN SELECT raise(ABORT, 'everything else is written'); END";
+    run(&mut other, trigger).await;
+    let outputs = vec![message(Topic::UserEngagement, 1, 10), message(Topic::UserEngagement, 2, 10)];
+    let done = Completion { records, outputs };
+    let error = subscription.complete(done.clone()).await.unwrap_err();
+    let causes = format!("{error:?}");
+    assert!(causes.contains("everything else is written"), "{causes}");
+    let visible = "SELECT (SELECT count(*) - 1 FROM record) + (SELECT count(*) FROM ledger)
+                       + (SELECT sum(committed) FROM place) + (SELECT sum(next) - 1 FROM part)";
+    assert_eq!(count(&mut other, visible).await, 0, "no output, no row in the ledger, no offset");
+    assert!(subscription.owns(&done.records[0]), "the record is still out");
+    run(&mut other, "DROP TRIGGER refuse").await;
+    subscription.complete(done).await.unwrap();
+    assert_eq!(count(&mut other, visible).await, 2 + 2 + 1 + 2, "outputs, two keys in the ledger, offset, ends");
+}
+
+#[tokio::test]
+async fn a_fenced_member_that_cannot_look_gets_its_records_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.db");
+    let log = open(&path).await.unwrap();
+    let subscription = join(&log, "readers", Topic::UploadCompleted).await;
+    log.append(vec![message(Topic::UploadCompleted, 1, 10)]).await.unwrap();
+    let records = subscription.next(1, 1, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(records.len(), 1);
+    let mut other = raw(&path).await;
+    // It loses the partition and gets it again; until it is told, the look at its group fails.
+    let lose = "BEGIN IMMEDIATE; CREATE TABLE hidden AS SELECT * FROM consumer_group; DELETE FROM consumer_group;
+                UPDATE place SET generation = generation + 2; COMMIT";
+    run(&mut other, lose).await;
+    let fenced = subscription.complete(Completion { records: records.clone(), outputs: Vec::new() }).await;
+    assert!(matches!(fenced, Err(LogError::Fenced { .. })), "{fenced:?}");
+    let show = "BEGIN IMMEDIATE; INSERT INTO consumer_group SELECT * FROM hidden; DROP TABLE hidden; COMMIT";
+    run(&mut other, show).await;
+    let again = subscription.next(1, 1, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(again, records, "the same record, of the right that it has now");
+    subscription.complete(Completion { records: again, outputs: Vec::new() }).await.unwrap();
 }
 
 /// Mounts a small disk. Returns whether that is allowed here.

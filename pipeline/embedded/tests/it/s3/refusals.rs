@@ -50,6 +50,36 @@ async fn strangers_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_put_one_object_cannot_copy_another() {
+    let served = serve_fresh(S3Options::default()).await;
+    let s3 = plain_client(&served);
+    s3.put_object().bucket(BUCKET).key("secret").body(body(b"secret")).send().await.unwrap();
+    let config = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let put = s3.put_object().bucket(BUCKET).key("mine").presigned(config).await.unwrap();
+    let escaped = put.uri().replace("X-Amz-SignedHeaders", "X%2DAmz-SignedHeaders");
+    for url in [put.uri(), &escaped] {
+        for authorization in [None, Some("x SignedHeaders=x-amz-copy-source")] {
+            let copy = ("x-amz-copy-source".to_owned(), format!("/{BUCKET}/secret"));
+            let forged = authorization.map(|text| ("authorization".to_owned(), text.to_owned()));
+            let headers = [copy].into_iter().chain(forged).collect();
+            let call = HttpCall { method: "PUT", url: url.to_owned(), headers, body: Bytes::new() };
+            let refused = send(call).await;
+            assert!((400..404).contains(&refused.status), "{url} {authorization:?}: {}", refused.status);
+        }
+    }
+    assert_eq!(served.store.head(&ObjectKey::parse("mine").unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_64_mib_in_chunks_are_taken() {
+    let served = serve_fresh(S3Options::default()).await;
+    let s3 = client(&served.url, &credentials().secret_key, RequestChecksumCalculation::WhenSupported);
+    let begun = s3.create_multipart_upload().bucket(BUCKET).key("film").send().await.unwrap();
+    let part = s3.upload_part().bucket(BUCKET).key("film").upload_id(begun.upload_id().unwrap()).part_number(1);
+    part.body(body(&vec![7; 64 << 20])).send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn browsers_may_call_from_the_pages_that_were_named() {
     let page = "https://studio.example.org";
     let options = S3Options { cors_origins: vec![page.to_owned()], ..S3Options::default() };
@@ -111,6 +141,21 @@ async fn a_put_that_breaks_off_leaves_nothing() {
     drop(connection);
     wait_for(|| unfinished() == 0).await;
     assert_eq!(served.store.head(&ObjectKey::parse("half").unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_is_a_call_at_work() {
+    let served = serve_fresh(S3Options { calls_max: 1, ..S3Options::default() }).await;
+    // More than the buffers of a connection hold.
+    let film = Bytes::from(vec![1; 32 << 20]);
+    served.store.put(&ObjectKey::parse("film").unwrap(), film.clone(), mcsp_runtime::PutIf::Always).await.unwrap();
+    let s3 = plain_client(&served);
+    let slow = s3.get_object().bucket(BUCKET).key("film").send().await.unwrap();
+    let ask = async || reqwest::get(format!("{}/{BUCKET}/a", served.url)).await.unwrap().status().as_u16();
+    assert_eq!(ask().await, 503);
+    assert!(slow.body.collect().await.unwrap().into_bytes() == film);
+    let served_again = async { while ask().await != 403 {} };
+    tokio::time::timeout(Duration::from_secs(30), served_again).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,3 +119,34 @@ pub(super) async fn nothing_settled_comes_again(fleet: Fleet) {
     nothing_more(&*subscription, "everything is settled").await;
     assert_eq!(lag_of(&heir, "readers").await, [].into());
 }
+
+pub(super) async fn a_group_is_forgotten(fleet: Fleet) {
+    let process = fleet.open().await;
+    let gone = group("gone");
+    let never = process.log.forget_group(&gone).await;
+    assert!(matches!(never, Err(LogError::Misused { .. })), "it never joined: {never:?}");
+    let subscription = join(&process, "gone", &[INPUT]).await;
+    ok("append", process.log.append(messages(INPUT, "film", 0..3)).await);
+    let records = take(&*subscription, 2, 2).await;
+    complete(&*subscription, &records[..1]).await;
+    ok("retry", subscription.retry_later(&records[1], now_us() + CENTURY_US, "in a hundred years").await);
+    let from = ReplayFrom::Offset { partition: records[1].partition, offset: records[1].offset + 1 };
+    assert_eq!(ok("replay", process.log.replay(&gone, &INPUT.into(), from).await), 1);
+    let living = process.log.forget_group(&gone).await;
+    assert!(matches!(living, Err(LogError::Misused { .. })), "a member lives: {living:?}");
+    assert_eq!(lag_of(&process, "gone").await.values().map(|(count, _)| *count).sum::<u64>(), 2, "nothing was removed");
+    ok("close", subscription.close().await);
+    ok("sweep", process.log.sweep(now_us() + CENTURY_US).await);
+    assert_eq!(numbers(&all_in(&process, &INPUT.into()).await), [2], "it holds retention back");
+
+    ok("forget", process.log.forget_group(&gone).await);
+    assert_eq!(ok("groups", process.log.groups().await), []);
+    assert!(ok("lag", process.log.lag(&gone).await).is_empty());
+    assert_eq!(ok("epoch", process.log.epoch(&gone).await), 0);
+    ok("sweep", process.log.sweep(now_us() + CENTURY_US).await);
+    assert!(all_in(&process, &INPUT.into()).await.is_empty(), "nobody is waited for");
+    ok("append", process.log.append(messages(INPUT, "film", 3..4)).await);
+    let subscription = join(&process, "gone", &[INPUT]).await;
+    assert_eq!((numbers(&handle(&*subscription, 1).await), subscription.epoch()), (vec![3], 0), "it begins anew");
+    nothing_more(&*subscription, "what was set aside is forgotten").await;
+}

@@ -77,6 +77,30 @@ pub(super) async fn a_retried_record_lets_others_pass(fleet: Fleet) {
     nothing_more(&*subscription, "everything is settled").await;
 }
 
+pub(super) async fn what_is_due_is_never_forgotten(fleet: Fleet) {
+    let process = fleet.open().await;
+    let subscription = join(&process, "readers", &[INPUT]).await;
+    let partition = |key: &str| message(INPUT, key, 0).partition(INPUT.spec().partitions);
+    let other = (0..).map(|n| format!("film {n}")).find(|key| partition(key) != partition("film"));
+    let other = other.unwrap_or_default();
+    ok("append", process.log.append([messages(INPUT, "film", 0..2), messages(INPUT, &other, 2..3)].concat()).await);
+    let mut records = take(&*subscription, 8, 2).await;
+    records.sort_by_key(number);
+    assert_eq!(numbers(&records), [0, 1, 2]);
+    let not_before_us = soon();
+    for record in &records {
+        ok("retry", subscription.retry_later(record, not_before_us, "later").await);
+    }
+    // All three are due together. The two older ones, of one partition, fill the call, which may give one of them.
+    let mut out = Vec::new();
+    while out.len() < 2 {
+        out.extend(take(&*subscription, 2, 1).await);
+    }
+    assert_eq!(numbers(&out), [0, 2], "the oldest of each partition");
+    complete(&*subscription, &out).await;
+    assert_eq!(numbers(&handle(&*subscription, 1).await), [1]);
+}
+
 pub(super) async fn a_dead_letter_tells_and_comes_back(fleet: Fleet) {
     let process = fleet.open().await;
     let readers = group("readers");
