@@ -20,8 +20,8 @@ use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqliteConnection, 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use fault::DatabaseError;
-use syncs::Syncs;
 pub(crate) use mcsp_events::Durability;
+use syncs::Syncs;
 
 /// Connections that only read: more than this many queries at once wait for each other.
 const READERS_MAX: u32 = 4;

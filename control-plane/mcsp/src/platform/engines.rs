@@ -204,7 +204,7 @@ fn make_folder_of(file: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes a folder that only its owner can look into: clear chunks and keys lie there.
-pub(crate) fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
+fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("folder {} cannot be made", folder.display()))
 }

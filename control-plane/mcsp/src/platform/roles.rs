@@ -12,7 +12,7 @@ use mcsp_stages::{BulkTranscoder, DrmPackager, Orchestrator, PlanSettings, Store
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::engines::{Engines, make_private_folder, open_licence, open_licence_service};
+use super::engines::{Engines, open_licence, open_licence_service};
 use super::worker_name;
 use crate::config::{Config, Role};
 
@@ -114,13 +114,7 @@ impl Starter<'_> {
     async fn licence(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.config.licence_listen else { return Ok(()) };
         let service = open_licence_service(self.config, self.engines).await?;
-        make_private_folder(path.parent().unwrap_or(std::path::Path::new(".")))?;
-        // What a process left that is gone: a live one answers.
-        if tokio::net::UnixStream::connect(path).await.is_err() && path.exists() {
-            std::fs::remove_file(path).with_context(|| format!("licence.listen {}", path.display()))?;
-        }
-        let listener =
-            tokio::net::UnixListener::bind(path).with_context(|| format!("licence.listen {}", path.display()))?;
+        let listener = mcsp_services::licence::bind_unix(path).context("licence.listen")?;
         let stop = self.shutdown.clone();
         self.running.spawn(async move {
             let listener = mcsp_services::licence::Listener::Unix(listener);

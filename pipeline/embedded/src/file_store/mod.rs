@@ -307,7 +307,8 @@ impl ObjectStore for FileStore {
     ) -> Result<Put, StoreError> {
         let (inner, target, upload, parts) = (Arc::clone(&self.inner), key.clone(), upload.clone(), parts.to_vec());
         blocking("complete an upload of", key, move || {
-            let what = Completion { key: &target, upload: &upload, parts: &parts, condition: &condition, claimed: None };
+            let what =
+                Completion { key: &target, upload: &upload, parts: &parts, condition: &condition, claimed: None };
             match inner.complete_multipart(&what)? {
                 Completed::Stored { etag, .. } => Ok(Put::Stored { etag }),
                 Completed::Kept => Ok(Put::Kept),
