@@ -185,12 +185,6 @@ impl Database {
     pub(crate) async fn sync_all(&self) -> Result<(), DatabaseError> {
         self.inner.syncs.sync_all().await
     }
-
-    /// Lets every sync from here on fail.
-    #[cfg(test)]
-    pub(crate) async fn fail_syncs(&self) {
-        self.inner.syncs.fail().await;
-    }
 }
 
 /// A transaction that writes.
@@ -315,5 +309,13 @@ async fn connect(options: &SqliteConnectOptions, busy: Duration) -> Result<Sqlit
             }
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+impl Database {
+    /// Lets every sync from here on fail.
+    pub(crate) async fn fail_syncs(&self) {
+        self.inner.syncs.fail().await;
     }
 }
