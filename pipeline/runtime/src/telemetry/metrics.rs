@@ -157,7 +157,7 @@ mod tests {
             assert!(text.contains(&format!("# HELP {} {}", metric.name, metric.meaning)), "{}\n{text}", metric.name);
             assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}\n{text}", metric.name);
         }
-        assert!(text.contains("mcsp_log_append_seconds_bucket{le=\"0.005\"}"), "{text}");
+        assert!(text.contains("mcsp_stage_handle_seconds_bucket{stage=\"x\",le=\"0.005\"}"), "{text}");
         assert!(text.contains("mcsp_lag_records{group=\"x\",topic=\"x\"} 2"), "{text}");
         assert!(install().is_ok(), "a second call gives the same registry");
     }
