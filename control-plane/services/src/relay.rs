@@ -14,7 +14,7 @@ use mcsp_catalog::{Catalog, CatalogError, OutboxRow};
 use mcsp_domain::limits;
 use mcsp_runtime::{EventLog, LogError, now_us};
 
-use crate::chain;
+use mcsp_runtime::chain;
 
 /// The lease that the relay of a catalog holds.
 const LEASE: &str = "outbox-relay";

@@ -1,6 +1,7 @@
 //! The machine's ports and what every process shares: `ports` are the seams with two production engines, `stage` and `saga`
 //! are the two loops, `telemetry` sets up logs, traces and metrics.
 
+mod chain;
 mod clock;
 pub mod conformance;
 mod ports;
@@ -9,6 +10,7 @@ mod scoped;
 pub mod stage;
 pub mod telemetry;
 
+pub use chain::chain;
 pub use clock::now_us;
 pub use ports::direct_upload::{
     BoundHeaders, Part, PartFault, PartTag, PresignCall, PresignRequest, Presigned, UploadId, UploadIdError,

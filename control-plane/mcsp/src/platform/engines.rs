@@ -12,7 +12,7 @@ use mcsp_embedded::{
     Durability, FileStore, LogOptions, Presigner, S3Credentials, S3Endpoint, S3Options, SqliteLog, TopicOverride,
 };
 use mcsp_events::TopicName;
-use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, TtlStore};
+use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, TtlStore, chain};
 use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys};
 
 use tokio::sync::OnceCell;
@@ -207,9 +207,4 @@ fn make_folder_of(file: &Path) -> anyhow::Result<()> {
 fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("folder {} cannot be made", folder.display()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

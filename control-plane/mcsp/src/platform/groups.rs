@@ -1,6 +1,5 @@
 //! `mcsp group list|pause|resume|forget|replay`: consumer groups, how far behind they are, stopping them, sending them back.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use mcsp_runtime::{ReplayFrom, now_us};
 
 use super::args::{GroupArgs, GroupCommand};
 use super::engines::Engines;
+use super::records;
 
 /// Runs the command; returns what is to be printed.
 ///
@@ -49,13 +49,7 @@ async fn list(engines: &Engines) -> anyhow::Result<String> {
             None => "runs".to_owned(),
         };
         writeln!(text, "{group}  epoch {}  {state}", engines.log.epoch(&group).await?)?;
-        let mut topics: BTreeMap<String, (u64, Option<i64>)> = BTreeMap::new();
-        for lag in engines.log.lag(&group).await? {
-            let (records, oldest_us) = topics.entry(lag.topic.to_string()).or_default();
-            *records += lag.records;
-            *oldest_us = [*oldest_us, lag.oldest_us].into_iter().flatten().min();
-        }
-        for (topic, (records, oldest_us)) in topics {
+        for (topic, (records, oldest_us)) in records::lag_by_topic(engines.log.as_ref(), &group).await? {
             let age = oldest_us.map_or(String::new(), |oldest_us| {
                 format!(", the oldest {:.1} s old", now_us().saturating_sub(oldest_us) as f64 / 1e6)
             });

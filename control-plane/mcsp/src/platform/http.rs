@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::engines::Engines;
+use super::records;
 
 /// How long an engine may take to answer before it counts as not ready.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -79,13 +80,7 @@ async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
 /// Asks how far each group is behind.
 async fn record_lag(engines: &Engines) -> Result<(), mcsp_runtime::LogError> {
     for group in engines.log.groups().await? {
-        let mut topics: std::collections::BTreeMap<String, (u64, Option<i64>)> = std::collections::BTreeMap::new();
-        for lag in engines.log.lag(&group).await? {
-            let (records, oldest_us) = topics.entry(lag.topic.to_string()).or_default();
-            *records += lag.records;
-            *oldest_us = [*oldest_us, lag.oldest_us].into_iter().flatten().min();
-        }
-        for (topic, (records, oldest_us)) in topics {
+        for (topic, (records, oldest_us)) in records::lag_by_topic(engines.log.as_ref(), &group).await? {
             let labels = [("group", group.to_string()), ("topic", topic)];
             let age_s = oldest_us.map_or(0.0, |oldest_us| now_us().saturating_sub(oldest_us).max(0) as f64 / 1e6);
             metrics::gauge!(LAG_RECORDS, &labels).set(records as f64);

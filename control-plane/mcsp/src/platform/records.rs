@@ -1,10 +1,29 @@
 //! Reading topics outside of any group, for operators.
 
-use mcsp_events::{Message, TopicName};
+use std::collections::BTreeMap;
+
+use mcsp_events::{GroupName, Message, TopicName};
 use mcsp_runtime::{EventLog, LogError, Record};
 
 /// Records that one read takes.
 const READ_MAX: usize = 1000;
+
+/// Returns how far a group is behind in each of its topics: records, and the time of the oldest.
+///
+/// # Errors
+/// When the log fails.
+pub(crate) async fn lag_by_topic(
+    log: &dyn EventLog,
+    group: &GroupName,
+) -> Result<BTreeMap<String, (u64, Option<i64>)>, LogError> {
+    let mut topics: BTreeMap<String, (u64, Option<i64>)> = BTreeMap::new();
+    for lag in log.lag(group).await? {
+        let (records, oldest_us) = topics.entry(lag.topic.to_string()).or_default();
+        *records += lag.records;
+        *oldest_us = [*oldest_us, lag.oldest_us].into_iter().flatten().min();
+    }
+    Ok(topics)
+}
 
 /// Returns all records of a topic; none where the topic was never written to.
 ///

@@ -91,7 +91,7 @@ pub fn client(service: LicenceService) -> LicenceClient {
     tokio::spawn(async move {
         let served = router(service).await.serve_with_incoming(ReceiverStream::new(incoming)).await;
         if let Err(error) = served {
-            tracing::error!(error = crate::chain(&error), "licence service in memory ended");
+            tracing::error!(error = mcsp_runtime::chain(&error), "licence service in memory ended");
         }
     });
     let connect = move |_| {

@@ -75,7 +75,7 @@ fn status(error: LicenceError) -> Status {
         LicenceError::Catalog(cause) if cause.may_pass() => Code::Unavailable,
         LicenceError::NoMasterKey { .. } | LicenceError::Randomness(_) | LicenceError::Catalog(_) => Code::Internal,
     };
-    let text = crate::chain(&error);
+    let text = mcsp_runtime::chain(&error);
     if matches!(code, Code::DataLoss | Code::Unavailable | Code::Internal) {
         tracing::error!(error = text, "licence service could not answer");
     }

@@ -6,10 +6,10 @@ use mcsp_events::{Inputs, Message, Outgoing, Seal};
 use tracing::Instrument;
 
 use super::outcome::Outcome;
-use super::runner::{Driver, Run, chain, stop_or_wait};
+use super::runner::{Driver, Run, stop_or_wait};
 use super::{BatchStage, StageError, Stop, meter};
 use crate::telemetry;
-use crate::{Claim, ClaimRequest, Completed, Completion, LedgerEntry, LogError, Record, now_us};
+use crate::{Claim, ClaimRequest, Completed, Completion, LedgerEntry, LogError, Record, chain, now_us};
 
 /// The longest that a held record is waited for before its claim is looked at again.
 const HELD_LOOK: Duration = Duration::from_secs(5);

@@ -44,14 +44,7 @@ impl StageError {
 
     /// Returns the whole story in one line: what, then why, down to the first cause.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        crate::chain(self)
     }
 }
 

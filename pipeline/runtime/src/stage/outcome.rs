@@ -11,9 +11,9 @@ use tracing::Instrument;
 
 use super::attempt::Claimed;
 use super::context::Beats;
-use super::runner::{Driver, Run, chain};
+use super::runner::{Driver, Run};
 use super::{BatchStage, Context, StageError, Stop};
-use crate::{ClaimRequest, LedgerEntry, Record, now_us, telemetry};
+use crate::{ClaimRequest, LedgerEntry, Record, chain, now_us, telemetry};
 
 /// How often a running handler's revision is looked up.
 const CANCEL_LOOK: Duration = Duration::from_secs(5);

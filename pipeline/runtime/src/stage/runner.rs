@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Backoff, BatchStage, Context, Stage, StageError};
-use crate::{EventLog, LogError, Record, SubscribeOptions, Subscription, TtlStore};
+use crate::{EventLog, LogError, Record, SubscribeOptions, Subscription, TtlStore, chain};
 
 /// How long one fetch waits for records: a pause is seen this late at most.
 const FETCH_WAIT: Duration = Duration::from_secs(2);
@@ -279,16 +279,4 @@ fn by_partition(records: Vec<Record>) -> Vec<Vec<Record>> {
         }
     }
     runs
-}
-
-/// Returns an error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
