@@ -138,12 +138,17 @@ impl Inner {
     }
 
     async fn append(&self, messages: Vec<Message>, relay: Option<(&str, u64)>) -> Result<(), LogError> {
-        let batch = self.batch(messages).await?;
+        let mut batch = self.batch(messages).await?;
         if batch.records.is_empty() && relay.is_none() {
             return Ok(());
         }
         // A relay deletes at its source what it has appended: it must be on the disk, whatever its topics ask for.
         let durability = if relay.is_some() { Durability::Synced } else { batch.durability };
+        if relay.is_none() && batch.records.len() == 1 {
+            let one = batch.records.remove(0);
+            let ends = append::append_one(&self.database, durability, one, now_us()).await;
+            return self.appended(ends);
+        }
         let written = async {
             let mut tx = self.database.write(durability).await?;
             if let Some((source, position)) = relay
@@ -158,7 +163,12 @@ impl Inner {
             tx.commit().await?;
             Ok(ends)
         };
-        let ends = written.await.map_err(|fault| self.failed("append", fault))?;
+        self.appended(written.await)
+    }
+
+    /// Lets readers know of an append.
+    fn appended(&self, ends: Result<append::Ends, Fault>) -> Result<(), LogError> {
+        let ends = ends.map_err(|fault| self.failed("append", fault))?;
         self.pulse.grew(&ends);
         self.process.announce();
         Ok(())

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Executor, Row, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -131,14 +133,9 @@ impl Database {
     /// # Errors
     /// When the file is held too long or fails, or the disk failed to sync before.
     pub(crate) async fn write(&self, durability: Durability) -> Result<WriteTx, DatabaseError> {
-        let writer = self.inner.writer.clone().lock_owned().await;
-        self.inner.syncs.check()?;
+        let writer = self.writer().await?;
         let mut tx = WriteTx { database: self.clone(), durability, writer: Some(writer) };
         let writer = tx.writer();
-        if writer.open {
-            // A transaction was dropped where no runtime could roll it back.
-            let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
-        }
         let deadline = Instant::now() + self.inner.busy;
         loop {
             writer.open = true;
@@ -150,6 +147,54 @@ impl Database {
                 Err(error) => return Err(self.explain(error)),
             }
         }
+    }
+
+    /// Runs statements that are a whole transaction, `BEGIN IMMEDIATE` to `COMMIT`, in one trip to the connection's thread,
+    /// and returns their rows. Numbered parameters name the same argument in every statement.
+    ///
+    /// # Errors
+    /// As `write` and `WriteTx::commit`.
+    pub(crate) async fn write_at_once(
+        &self,
+        durability: Durability,
+        sql: &'static str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<SqliteRow>, DatabaseError> {
+        let mut writer = self.writer().await?;
+        let deadline = Instant::now() + self.inner.busy;
+        let rows = loop {
+            writer.open = true;
+            let ran = sqlx::query_with(sql, arguments.clone()).fetch_all(&mut writer.connection).await;
+            if ran.is_err() {
+                // Where the beginning failed there is nothing to roll back, which is no news.
+                let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
+            }
+            writer.open = false;
+            match ran {
+                Ok(rows) => break rows,
+                Err(error) if fault::is_busy(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(self.explain(error)),
+            }
+        };
+        self.inner.syncs.committed();
+        drop(writer);
+        match durability {
+            Durability::Process => {}
+            Durability::Synced => self.sync().await?,
+        }
+        Ok(rows)
+    }
+
+    /// Waits for this process's writer, with no transaction open on it.
+    async fn writer(&self) -> Result<OwnedMutexGuard<Writer>, DatabaseError> {
+        let mut writer = self.inner.writer.clone().lock_owned().await;
+        self.inner.syncs.check()?;
+        if writer.open {
+            // A transaction was dropped where no runtime could roll it back.
+            let _ = sqlx::query("ROLLBACK").execute(&mut writer.connection).await;
+            writer.open = false;
+        }
+        Ok(writer)
     }
 
     /// Returns a connection to read with.

@@ -14,7 +14,7 @@ use sqlx::{Row, SqliteConnection};
 use super::Fault;
 use super::position::{OFFSET_END, Part, offset};
 use super::topics::TopicInfo;
-use crate::sqlite::Durability;
+use crate::sqlite::{Database, Durability};
 
 /// A record on its way into the table.
 pub(super) struct NewRecord {
@@ -81,13 +81,8 @@ pub(super) async fn insert(
     records: Vec<NewRecord>,
     now_us: i64,
 ) -> Result<Ends, Fault> {
-    let (mut next, records) = match &records[..] {
-        [only] => (reserve_one(&mut *connection, only).await?, records),
-        _ => {
-            let records = leave_out_known(&mut *connection, records).await?;
-            (reserve(&mut *connection, &records).await?, records)
-        }
-    };
+    let records = leave_out_known(&mut *connection, records).await?;
+    let mut next = reserve(&mut *connection, &records).await?;
     if next.is_empty() {
         return Ok(Ends::new());
     }
@@ -110,6 +105,46 @@ pub(super) async fn insert(
         sqlx::query_with(sql, arguments).execute(&mut *connection).await?;
     }
     Ok(next.into_iter().collect())
+}
+
+/// The whole transaction of a record that comes alone: one trip where a batch takes five.
+const APPEND_ONE: &str = "BEGIN IMMEDIATE;
+    UPDATE part SET next = next + 1 WHERE topic = ?1 AND part = ?2
+        AND NOT EXISTS (SELECT 1 FROM record WHERE topic = ?1 AND id = ?3);
+    INSERT INTO record (pos, stored_us, time_us, topic, id, key, headers, payload)
+        SELECT ?4 + next - 1, ?5, ?6, ?1, ?3, ?7, ?8, ?9 FROM part WHERE topic = ?1 AND part = ?2 AND changes() = 1
+        RETURNING pos;
+    COMMIT";
+
+/// Appends one record in a transaction of its own, unless its topic holds the id, and returns the new end of its partition.
+pub(super) async fn append_one(
+    database: &Database,
+    durability: Durability,
+    record: NewRecord,
+    now_us: i64,
+) -> Result<Ends, Fault> {
+    let part = record.part;
+    let bound = || {
+        use sqlx::Arguments;
+        let mut arguments = SqliteArguments::default();
+        arguments.add(part.topic)?;
+        arguments.add(part.part)?;
+        arguments.add(record.id.to_vec())?;
+        arguments.add(part.row(0))?;
+        arguments.add(now_us)?;
+        arguments.add(record.time_us)?;
+        arguments.add(record.key)?;
+        arguments.add(record.headers)?;
+        arguments.add(record.payload)?;
+        Ok(arguments)
+    };
+    let arguments = bound().map_err(sqlx::Error::Encode)?;
+    let rows = database.write_at_once(durability, APPEND_ONE, arguments).await?;
+    let Some(row) = rows.first() else { return Ok(Ends::new()) };
+    let (stored, at) = Part::of_row(row.try_get(0)?);
+    // A batch is refused before; here the neighbour's first row says that the partition ran over.
+    check_end(part, if stored == part { at + 1 } else { OFFSET_END + 1 })?;
+    Ok(vec![(part, at + 1)])
 }
 
 fn bind(
@@ -167,18 +202,6 @@ async fn leave_out_known(
         records.retain(|record| !seen.contains(&(record.part.topic, record.id)));
     }
     Ok(records)
-}
-
-/// Reserves the place of a single record, or none where its topic holds the id: one step where a batch takes two.
-async fn reserve_one(connection: &mut SqliteConnection, record: &NewRecord) -> Result<BTreeMap<Part, u64>, Fault> {
-    let sql = "UPDATE part SET next = next + 1 WHERE topic = ?1 AND part = ?2
-                   AND NOT EXISTS (SELECT 1 FROM record WHERE topic = ?1 AND id = ?3)
-               RETURNING next";
-    let query = sqlx::query_scalar(sql).bind(record.part.topic).bind(record.part.part).bind(record.id.to_vec());
-    let end: Option<i64> = query.fetch_optional(connection).await?;
-    let Some(end) = end.map(offset) else { return Ok(BTreeMap::new()) };
-    check_end(record.part, end)?;
-    Ok(BTreeMap::from([(record.part, end.saturating_sub(1))]))
 }
 
 /// Moves the ends of the partitions, and returns where each one's new records begin.
