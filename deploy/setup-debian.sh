@@ -19,7 +19,7 @@ done
 packages=(
     gcc libc6-dev pkg-config clang libclang-dev ca-certificates
     libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
-    ffmpeg chromium fonts-dejavu-core
+    ffmpeg chromium fonts-dejavu-core curl jq
 )
 # Node may come from elsewhere than Debian: only its absence counts.
 command -v node >/dev/null || packages+=(nodejs)

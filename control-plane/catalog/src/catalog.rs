@@ -25,6 +25,8 @@ pub struct Catalog {
 pub(crate) struct Inner {
     pub(crate) database: Database,
     pub(crate) outbox_wake: Notify,
+    pub(crate) delivery_wake: Notify,
+    pub(crate) notice_wake: tokio::sync::broadcast::Sender<mcsp_domain::UserId>,
 }
 
 impl Catalog {
@@ -44,7 +46,8 @@ impl Catalog {
     pub async fn open_within(url: &str, busy_timeout: Duration) -> Result<Self, CatalogError> {
         let path = sqlite_path(url)?;
         let database = Database::open(Path::new(path), busy_timeout, &new_id()).await?;
-        Ok(Self { inner: Arc::new(Inner { database, outbox_wake: Notify::new() }) })
+        let notice_wake = tokio::sync::broadcast::Sender::new(crate::notice::NOTICE_WAKES_MAX);
+        Ok(Self { inner: Arc::new(Inner { database, outbox_wake: Notify::new(), delivery_wake: Notify::new(), notice_wake }) })
     }
 
     /// Begins a transaction. Dropping it undoes everything.

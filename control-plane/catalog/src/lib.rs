@@ -6,16 +6,41 @@
 //! differs between engines (`dialect`).
 
 mod catalog;
+mod content;
 mod content_key;
 mod dialect;
 mod error;
+mod idempotency;
 mod lease;
+mod moderation;
+mod notice;
 mod outbox;
+mod playback;
+mod publication;
+mod row;
+mod run;
 mod schema;
+mod search;
+mod step;
 mod tx;
+mod upload;
+mod user;
+mod webhook;
 
 pub use catalog::{BUSY_TIMEOUT, Catalog};
+pub use content::{ContentFilter, ContentRow};
 pub use content_key::{KeyPlan, KeyPlanState, SealedKey};
 pub use error::CatalogError;
+pub use idempotency::AnswerState;
+pub use moderation::{CASE_FLAGS_MAX, CaseDecision, CaseFlag, CaseKind, CasePlace, CaseRow, ListedCase};
+pub use notice::{Notice, NoticeSpan, NoticeWatch};
 pub use outbox::OutboxRow;
+pub use playback::{PlaybackRow, PositionUpdate};
+pub use publication::{PackageRow, PublicationRow};
+pub use run::{ReuseRow, RunItemRow, RunItemState, RunRow, Settled};
+pub use search::{Document, SEARCH_RESULTS_MAX, SearchHit};
+pub use step::{RenditionRow, StepRow};
 pub use tx::{Receipt, Tx};
+pub use upload::WaitingUpload;
+pub use user::{PasswordHash, RefreshUse, SignIn, UserRow};
+pub use webhook::{DeliveryRow, DeliveryState, WebhookRow};

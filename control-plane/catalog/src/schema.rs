@@ -14,8 +14,17 @@ struct Migration {
 }
 
 /// Every migration, in order; the first has version 1.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { name: "backbone", sql: include_str!("../migrations/0001_backbone.sql") }];
+const MIGRATIONS: [Migration; 6] = [
+    Migration { name: "backbone", sql: include_str!("../migrations/0001_backbone.sql") },
+    Migration { name: "identity", sql: include_str!("../migrations/0002_identity.sql") },
+    Migration { name: "content", sql: include_str!("../migrations/0003_content.sql") },
+    Migration {
+        name: "moderation",
+        sql: concat!(include_str!("../migrations/0004_moderation.sql"), include_str!("dialect/sqlite_search.sql")),
+    },
+    Migration { name: "playback", sql: include_str!("../migrations/0005_playback.sql") },
+    Migration { name: "notify", sql: include_str!("../migrations/0006_notify.sql") },
+];
 
 /// Tells whether every migration of ours, and no other, has been applied to a file of ours.
 pub(crate) async fn is_current(

@@ -23,11 +23,22 @@ pub struct Tx {
     transaction: Option<Transaction>,
     outgoing: Vec<Message>,
     outgoing_bytes: usize,
+    /// Users with new notices, who are woken by the commit.
+    noticed: Vec<mcsp_domain::UserId>,
+    /// Whether the commit wakes the sender of webhooks.
+    pub(crate) wakes_deliveries: bool,
 }
 
 impl Tx {
     pub(crate) fn new(catalog: Catalog, transaction: Transaction) -> Self {
-        Self { catalog, transaction: Some(transaction), outgoing: Vec::new(), outgoing_bytes: 0 }
+        Self {
+            catalog,
+            transaction: Some(transaction),
+            outgoing: Vec::new(),
+            outgoing_bytes: 0,
+            noticed: Vec::new(),
+            wakes_deliveries: false,
+        }
     }
 
     /// Notes an event as handled by a consumer group, and tells whether it was before. The row commits with the effect, so
@@ -82,11 +93,18 @@ impl Tx {
         if sends {
             self.write_outbox().await?;
         }
-        let Self { catalog, transaction, .. } = self;
+        let Self { catalog, transaction, noticed, wakes_deliveries, .. } = self;
         let transaction = transaction.ok_or(CatalogError::Ended)?;
         transaction.commit().await.map_err(|source| catalog.fault("commit", source))?;
         if sends {
             catalog.inner.outbox_wake.notify_one();
+        }
+        if wakes_deliveries {
+            catalog.inner.delivery_wake.notify_one();
+        }
+        for user in noticed {
+            // Nobody listening is no failure.
+            let _ = catalog.inner.notice_wake.send(user);
         }
         Ok(())
     }
@@ -113,6 +131,13 @@ impl Tx {
             query.execute(self.connection()?).await.map_err(|source| self.end(ACTION, source))?;
         }
         Ok(())
+    }
+
+    /// Has the commit wake those who listen for a user's notices.
+    pub(crate) fn wake_on_commit(&mut self, user: mcsp_domain::UserId) {
+        if !self.noticed.contains(&user) {
+            self.noticed.push(user);
+        }
     }
 
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, CatalogError> {

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mcsp_domain::{Preset, Scheme};
 use mcsp_sandbox::child::Isolation;
 
+use crate::client::args::{ContentArgs, LoginArgs, ReprocessArgs, UploadArgs};
 use crate::config::command::ConfigArgs;
+use crate::fingerprint_command::args::{FingerprintArgs, LibraryArgs, MatchArgs};
 use crate::platform::args::{DeadArgs, GroupArgs, SubmitArgs, TraceArgs, UpArgs, WorkerArgs};
 
 /// A film in, protected HLS and DASH out.
@@ -40,6 +42,20 @@ pub(crate) enum Command {
     Dead(DeadArgs),
     /// Look after consumer groups.
     Group(GroupArgs),
+    /// Sign in to a platform; what follows speaks as that account.
+    Login(LoginArgs),
+    /// Upload films, in parts, straight to the object store; the same command again goes on where it stopped.
+    Upload(UploadArgs),
+    /// List, show, delete and retry what you own.
+    Content(ContentArgs),
+    /// Make published contents again, from a stage on.
+    Reprocess(ReprocessArgs),
+    /// Say how much is remembered of a film, and store it.
+    Fingerprint(FingerprintArgs),
+    /// Say what of a film the library of references knows, and what would follow.
+    Match(MatchArgs),
+    /// Look after the library of references, which uploads are compared with.
+    Library(LibraryArgs),
     /// Print and check the configuration.
     Config(ConfigArgs),
 }

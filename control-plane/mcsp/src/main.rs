@@ -1,8 +1,10 @@
 //! The composition root and command line: the main job (`mcsp process`, `probe`, `package`, `serve`), the platform's nodes
-//! (`up`, `worker`), and what operators do to them.
+//! (`up`, `worker`), what operators do to them, and the client of creators (`login`, `upload`, `content`, `reprocess`).
 
 mod args;
+mod client;
 mod config;
+mod fingerprint_command;
 mod ids;
 mod key_file;
 mod package_command;
@@ -94,6 +96,13 @@ async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> 
         Command::Trace(args) => print(&platform::trace::trace(args).await?),
         Command::Dead(args) => print(&platform::dead::dead(args).await?),
         Command::Group(args) => print(&platform::groups::group(args).await?),
+        Command::Login(args) => print(&client::account::login(args).await?),
+        Command::Upload(args) => print(&client::upload::run(args).await?),
+        Command::Content(args) => print(&client::content::run(args).await?),
+        Command::Reprocess(args) => print(&client::reprocess::run(args).await?),
+        Command::Fingerprint(args) => print(&fingerprint_command::fingerprint(args).await?),
+        Command::Match(args) => print(&fingerprint_command::match_file(args).await?),
+        Command::Library(args) => print(&fingerprint_command::library(args).await?),
         Command::Config(args) => print(&config::command::run(args)?),
     }
 }

@@ -13,9 +13,10 @@
 //! | `media.stage.failed`, awaited work ² | cancel | cancel | ignore | ignore | ignore |
 //! | `media.stage.failed`, other work | ignore | ignore | ignore | ignore | ignore |
 //! | `media.upload.blocked` | cancel | cancel | ignore | ignore ¹ | ignore |
-//! | deletion | cancel | cancel | ignore | ignore ¹ | ignore |
+//! | deletion, cancel by its owner | cancel | cancel | ignore | ignore ¹ | ignore |
 //!
-//! ¹ What is published is taken down by the takedown saga. ² Work that a step waits for: planning, transcoding, packaging.
+//! ¹ What is published is taken down by the takedown saga. ² Work that a step waits for, or that comes before all steps: the
+//! scans of the upload, moderation's first look, planning, transcoding, packaging.
 //! A refusal cancels at once: a film that nobody will see is not transcoded to its end. `react` is this table.
 
 #[cfg(test)]
@@ -52,8 +53,16 @@ const PACKAGE_SILENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long moderation may take: people look at it.
 const MODERATE_SILENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The groups whose work a step waits for.
-const AWAITED_GROUPS: &[&str] = &["transcoding-orchestrator", "transcoder", "transcoder-bulk", "drm-packager"];
+/// The groups without whose work nothing is published.
+const AWAITED_GROUPS: &[&str] = &[
+    "upload-ingestor",
+    "copyright-scanner",
+    "ai-moderation",
+    "transcoding-orchestrator",
+    "transcoder",
+    "transcoder-bulk",
+    "drm-packager",
+];
 
 /// What the content service learns of one revision.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +81,8 @@ pub enum Fact<'a> {
     Blocked(&'a UploadBlocked),
     /// The content was deleted.
     Deleted(ContentId, Revision),
+    /// Its owner stopped the work.
+    Cancelled(ContentId, Revision),
 }
 
 /// What the content service tells the saga engine.
@@ -148,7 +159,7 @@ impl Fact<'_> {
             Self::Decided(event) => of(&event.asset),
             Self::Blocked(event) => of(&event.asset),
             Self::Failed(event) => Some((ContentId::parse(&event.content).ok()?, event.revision?)),
-            Self::Deleted(content, revision) => Some((*content, *revision)),
+            Self::Deleted(content, revision) | Self::Cancelled(content, revision) => Some((*content, *revision)),
         }
     }
 
@@ -158,7 +169,8 @@ impl Fact<'_> {
             Self::Completed(_) | Self::Packaged(_) => Call::Signal,
             Self::Decided(event) if event.approved => Call::Signal,
             Self::Failed(event) if !is_awaited(event) => Call::Nothing,
-            Self::Decided(_) | Self::Failed(_) | Self::Blocked(_) | Self::Deleted(..) => Call::Cancel,
+            Self::Decided(_) | Self::Failed(_) | Self::Blocked(_) => Call::Cancel,
+            Self::Deleted(..) | Self::Cancelled(..) => Call::Cancel,
         }
     }
 
@@ -189,16 +201,18 @@ impl Fact<'_> {
             Self::Decided(event) => format!("moderation refused: {}", event.reason),
             Self::Failed(event) => format!("stage {} gave up: {}", event.stage, event.error),
             Self::Blocked(event) => format!("upload blocked: {}", event.detail),
+            Self::Cancelled(..) => "cancelled by its owner".to_owned(),
             _ => "content deleted".to_owned(),
         }
     }
 }
 
-/// Returns whether a step waits for the work that was given up. Playback before the end is a convenience: without it the
-/// film is published all the same.
-fn is_awaited(event: &StageFailed) -> bool {
-    let early_playback = event.group == "drm-packager" && event.topic == Topic::ChunkTranscoded.spec().name;
-    AWAITED_GROUPS.contains(&event.group.as_str()) && !early_playback
+/// Returns whether nothing is published without the work that was given up. Playback before the end is a convenience, and the
+/// scan of the whole film comes beside the way: without them the film is published all the same.
+pub fn is_awaited(event: &StageFailed) -> bool {
+    let early_playback = event.group == "drm-packager" && event.topic == Topic::ChunkTranscoded.name();
+    let full_scan = event.group == "copyright-scanner" && event.topic != Topic::UploadCompleted.name();
+    AWAITED_GROUPS.contains(&event.group.as_str()) && !early_playback && !full_scan
 }
 
 /// The saga's state: which film, and what has come of it.

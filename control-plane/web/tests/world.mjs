@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
+export const ROOT = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 const BINARY = process.env.MCSP_BIN ?? join(ROOT, 'target/debug/mcsp');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** What a headless browser on a test machine needs: no GPU, no network of its own, playback without a click. */
@@ -39,6 +39,44 @@ export async function serveFilm(dir) {
     if (found) return { origin: found[1], stop: () => { server.kill('SIGINT'); return ended; } };
   }
   throw new Error(`mcsp serve ended with ${await ended} before it listened`);
+}
+
+/** Returns a port that nobody has right now. */
+async function freePort() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+/**
+ * Starts `mcsp up` on an empty folder. `settings` are further environment variables.
+ * Returns { origin, objects, data, stop } once it is ready; stopping removes the folder.
+ */
+export async function startPlatform(settings = {}) {
+  const home = mkdtempSync(join(tmpdir(), 'mcsp-up-'));
+  const data = join(home, 'data');
+  const [http, objects] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const env = { ...process.env, MCSP__HTTP__LISTEN: http, MCSP__OBJECTS__ENDPOINT__LISTEN: objects, MCSP__PLAN__PRESET: 'ultrafast', ...settings };
+  const node = spawn(BINARY, ['up', '--data', data], { stdio: ['ignore', 'pipe', 'pipe'], env });
+  let log = '';
+  node.stderr.on('data', (text) => { log = (log + text).slice(-20_000); });
+  const ended = new Promise((done) => node.once('exit', (code) => done(code)));
+  const stop = async () => {
+    node.kill('SIGTERM');
+    const code = await ended;
+    rmSync(home, { recursive: true, force: true });
+    return { code, log };
+  };
+  for await (const line of createInterface({ input: node.stdout })) {
+    if (line.startsWith('health')) {
+      // What it says later is read, so that its pipe never fills.
+      node.stdout.resume();
+      return { origin: `http://${http}`, objects: `http://${objects}`, data, stop };
+    }
+  }
+  throw new Error(`mcsp up ended with ${await ended} before it was up: ${log}`);
 }
 
 /** Starts a licence server that lives as long as test `t`. `answer(kids)` gives [status, body] or a promise. Returns its URL. */

@@ -61,6 +61,7 @@ impl Load {
             session: SessionId::new(1, &numbered(number)),
             source: source()?,
             file_name: format!("{:?}", self.fate(number)),
+            title: String::new(),
         };
         let seal = Seal { source: "chaos", now_us: mcsp_runtime::now_us(), ..Seal::default() };
         Ok(Outgoing::once(event.key().as_bytes(), "upload", &event).seal(&seal)?)

@@ -7,6 +7,7 @@
 mod children;
 mod film;
 mod load;
+mod platform;
 mod stages;
 mod verify;
 mod world;
@@ -44,6 +45,12 @@ struct Cli {
     /// Kills while the film goes through.
     #[arg(long, default_value_t = 10)]
     film_kills: u32,
+    /// A clip that goes through the whole flow, from its upload by the API to its publication, many times; nothing else is run.
+    #[arg(long, value_name = "FILE")]
+    platform: Option<PathBuf>,
+    /// Uploads of the whole flow.
+    #[arg(long, default_value_t = 24)]
+    uploads: u32,
     /// The data folder; by default a new one in the system's temporary folder, removed when all is well.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -75,6 +82,13 @@ async fn parent(cli: &Cli) -> anyhow::Result<()> {
     let default = std::env::temp_dir().join(format!("mcsp-chaos-{}", std::process::id()));
     let data = cli.data.clone().unwrap_or(default);
     fastrand::seed(cli.seed);
+    if let Some(clip) = &cli.platform {
+        say(&format!("seed {}, {} uploads, {} kills, data in {}", cli.seed, cli.uploads, cli.kills, data.display()))?;
+        platform::run(clip, &data, cli.uploads, cli.kills).await?;
+        return say(
+            "all is well: every good upload published, every bad one blocked, nothing doubled, nothing left behind",
+        );
+    }
     for run in ["disturbed", "undisturbed"] {
         let folder = data.join(run);
         anyhow::ensure!(!folder.exists(), "{} is there already: a run begins with nothing", folder.display());

@@ -35,8 +35,15 @@ impl Stage for Ingest {
             Fate::Flaky if cx.attempt() < 3 => Err(StageError::retry("seeded as flaky", "not yet")),
             Fate::Flaky | Fate::Good => {
                 let (asset, owner, source) = (input.asset, input.owner, input.source);
-                let completed =
-                    UploadCompleted { asset, owner, source, container: "none".to_owned(), duration_ms: None };
+                let completed = UploadCompleted {
+                    asset,
+                    owner,
+                    source,
+                    container: "none".to_owned(),
+                    duration_ms: None,
+                    file_name: input.file_name,
+                    title: input.title,
+                };
                 Ok(vec![Outgoing::of(0, &completed)])
             }
         }

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("distributed", &["runtime"]),
     ("sandbox", &["runtime", "child"]),
     ("stages", &["runtime", "sandbox", "packager", "fingerprint", "grpc"]),
-    ("services", &["runtime", "catalog", "grpc", "token"]),
+    ("services", &["runtime", "catalog", "grpc", "token", "sagas"]),
     ("sagas", &["runtime", "catalog", "grpc", "token"]),
     ("edge", &["runtime", "token"]),
     ("web", &[]),

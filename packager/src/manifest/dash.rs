@@ -33,34 +33,65 @@ struct AdaptationSet<'a> {
     renditions: Vec<&'a RenditionInfo>,
 }
 
+/// When an MPD of which only the beginning is there was written, and when a newer one may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growing {
+    /// The moment of writing, microseconds since 1970.
+    pub published_us: i64,
+    /// Milliseconds that a player waits before it looks again.
+    pub update_ms: u64,
+}
+
 /// Returns the MPD.
 ///
 /// # Errors
 /// When the presentation is empty or a value in it cannot be.
 pub fn mpd(p: &Presentation) -> Result<String, ManifestError> {
+    text(p, None)
+}
+
+/// Returns the MPD of a presentation of which only the beginning is there: `dynamic`, so that players come back for more
+/// (ISO/IEC 23009-1 §5.3.1.2). All segments that it lists are available, however fast they were made.
+///
+/// # Errors
+/// As `mpd`.
+pub fn mpd_so_far(p: &Presentation, growing: Growing) -> Result<String, ManifestError> {
+    text(p, Some(growing))
+}
+
+fn text(p: &Presentation, growing: Option<Growing>) -> Result<String, ManifestError> {
     check(p)?;
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
     let failed = |error: io::Error| ManifestError::Xml { cause: error.to_string() };
-    write_mpd(&mut xml, p).map_err(failed)?;
+    write_mpd(&mut xml, p, growing).map_err(failed)?;
     let mut text =
         String::from_utf8(xml.into_inner()).map_err(|error| ManifestError::Xml { cause: error.to_string() })?;
     text.push('\n');
     Ok(text)
 }
 
-fn write_mpd(xml: &mut Xml, p: &Presentation) -> io::Result<()> {
+fn write_mpd(xml: &mut Xml, p: &Presentation, growing: Option<Growing>) -> io::Result<()> {
     // Any segment fits the buffer that players fill first; @bandwidth is reckoned with it.
     let buffer_ms = p.renditions.iter().map(longest_segment_ms).max().unwrap_or(0);
     let duration_ms = p.renditions.iter().map(end_ms).max().unwrap_or(0);
-    let attributes = vec![
+    let mut attributes = vec![
         ("xmlns", "urn:mpeg:dash:schema:mpd:2011".to_owned()),
         ("xmlns:cenc", "urn:mpeg:cenc:2013".to_owned()),
         ("profiles", PROFILES.to_owned()),
-        ("type", "static".to_owned()),
-        ("mediaPresentationDuration", xml_duration(duration_ms)),
-        ("maxSegmentDuration", xml_duration(buffer_ms)),
-        ("minBufferTime", xml_duration(buffer_ms)),
     ];
+    match growing {
+        None => {
+            attributes.extend([("type", "static".to_owned()), ("mediaPresentationDuration", xml_duration(duration_ms))])
+        }
+        Some(Growing { published_us, update_ms }) => attributes.extend([
+            ("type", "dynamic".to_owned()),
+            // A segment is available from this moment plus its own time on: long ago, for all that are listed.
+            ("availabilityStartTime", xml_time(0)),
+            ("publishTime", xml_time(published_us)),
+            ("minimumUpdatePeriod", xml_duration(update_ms)),
+        ]),
+    }
+    attributes.extend([("maxSegmentDuration", xml_duration(buffer_ms)), ("minBufferTime", xml_duration(buffer_ms))]);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     parent(xml, "MPD", attributes, |xml| {
         let attributes = vec![("id", "0".to_owned()), ("start", "PT0S".to_owned())];
@@ -279,6 +310,22 @@ fn xml_duration(duration_ms: u64) -> String {
     format!("PT{}.{:03}S", duration_ms / 1000, duration_ms % 1000)
 }
 
+/// Returns `xs:dateTime` in UTC, in whole seconds. Days become a date as in Howard Hinnant's `civil_from_days`
+/// (<https://howardhinnant.github.io/date_algorithms.html>): years begin in March, so that leap days come last.
+fn xml_time(time_us: i64) -> String {
+    let seconds = time_us.div_euclid(1_000_000);
+    let (days, second) = (seconds.div_euclid(86_400) + 719_468, seconds.rem_euclid(86_400));
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Returns frames per second as the schema wants them: `30` or `30000/1001`.
 fn frame_rate_text((frames, seconds): (u32, u32)) -> String {
     if frames % seconds == 0 { (frames / seconds).to_string() } else { format!("{frames}/{seconds}") }
@@ -301,4 +348,24 @@ fn empty(xml: &mut Xml, name: &str, attributes: Attributes) -> io::Result<()> {
     let pairs = attributes.iter().map(|(key, value)| (*key, value.as_str()));
     xml.create_element(name).with_attributes(pairs).write_empty()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_become_dates() {
+        let cases = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399_999_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000_000, "2000-02-29T00:00:00Z"),
+            (1_735_689_599_000_000, "2024-12-31T23:59:59Z"),
+            (1_760_000_000_000_000, "2025-10-09T08:53:20Z"),
+            (-1_000_000, "1969-12-31T23:59:59Z"),
+        ];
+        for (time_us, text) in cases {
+            assert_eq!(xml_time(time_us), text);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! HLS playlists, RFC 8216bis (draft-pantos-hls-rfc8216bis), for VOD: one multivariant playlist at the root, one media
-//! playlist in each rendition's folder. Keys are named for ClearKey (`org.w3.clearkey`), as hls.js reads them.
+//! HLS playlists, RFC 8216bis (draft-pantos-hls-rfc8216bis), for VOD, and for what there is of it while it is made (EVENT): one
+//! multivariant playlist at the root, one media playlist in each rendition's folder. Keys are named for ClearKey (`org.w3.clearkey`), as hls.js reads them.
 
 use std::fmt::Write as _;
 
@@ -39,12 +39,27 @@ pub fn multivariant(p: &Presentation) -> Result<String, ManifestError> {
 /// # Errors
 /// When there is no such rendition or a value in the presentation cannot be.
 pub fn media(p: &Presentation, rendition: usize) -> Result<String, ManifestError> {
+    let mut out = playlist(p, rendition, "VOD")?;
+    out.push_str("#EXT-X-ENDLIST\n");
+    Ok(out)
+}
+
+/// Returns the media playlist of one rendition of which only the beginning is there: it says EVENT and has no end, so that
+/// players come back for more (§4.4.3.5).
+///
+/// # Errors
+/// As `media`.
+pub fn media_so_far(p: &Presentation, rendition: usize) -> Result<String, ManifestError> {
+    playlist(p, rendition, "EVENT")
+}
+
+fn playlist(p: &Presentation, rendition: usize, kind: &str) -> Result<String, ManifestError> {
     check(p)?;
     let missing = ManifestError::NoSuchRendition { index: rendition, count: p.renditions.len() };
     let info = p.renditions.get(rendition).ok_or(missing)?;
     let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n");
     push(&mut out, format_args!("#EXT-X-TARGETDURATION:{}\n", target_duration_s(p)));
-    out.push_str("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    push(&mut out, format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-INDEPENDENT-SEGMENTS\n"));
     push(&mut out, format_args!("#EXT-X-MAP:URI=\"{}\"\n", file_name(&ObjectKey::init_segment(&info.name))));
     if let (Some(scheme), Some(kid)) = (p.scheme, info.kid) {
         write_key(&mut out, scheme, kid);
@@ -54,7 +69,6 @@ pub fn media(p: &Presentation, rendition: usize) -> Result<String, ManifestError
         let file = ObjectKey::media_segment(&info.name, number);
         push(&mut out, format_args!("#EXTINF:{seconds}.{micros:06},\n{}\n", file_name(&file)));
     }
-    out.push_str("#EXT-X-ENDLIST\n");
     Ok(out)
 }
 

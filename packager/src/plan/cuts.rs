@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 
 use mcsp_domain::{Grid, MediaTime, RenditionName, Round};
 
-use super::PlanError;
 use super::track::{ObjectInput, RenditionInput};
+use super::{Extent, PlanError};
 use crate::MediaConfig;
 use crate::bmff::SampleTable;
 
@@ -24,18 +24,23 @@ pub(super) struct Cut {
 }
 
 /// Returns the cuts of every rendition, in order.
-pub(super) fn plan(inputs: &[RenditionInput], grid: Grid) -> Result<Vec<Vec<Cut>>, PlanError> {
+pub(super) fn plan(inputs: &[RenditionInput], grid: Grid, extent: Extent) -> Result<Vec<Vec<Cut>>, PlanError> {
     let reference = inputs.iter().find(|input| is_video(input));
-    let leading = reference.map(|input| Ok((input, video_cuts(input, grid)?))).transpose()?;
+    let leading = reference.map(|input| Ok((input, video_cuts(input, grid, extent)?))).transpose()?;
     let mut all = Vec::with_capacity(inputs.len());
     for input in inputs {
         let cuts = match &leading {
             Some((reference, cuts)) if is_video(input) => follow_video(input, reference, cuts)?,
             Some((reference, cuts)) => {
                 let (times, video_end) = (cut_times(reference, cuts), Some(end_time(reference)));
-                audio_cuts(input, &extend_by_grid(times, video_end, grid, end_time(input)), grid)
+                let times = match extent {
+                    Extent::Whole => extend_by_grid(times, video_end, grid, end_time(input)),
+                    // The video goes on: where it will end, nobody knows.
+                    Extent::Beginning => times,
+                };
+                audio_cuts(input, &times, grid, extent)
             }
-            None => audio_cuts(input, &extend_by_grid(Vec::new(), None, grid, end_time(input)), grid),
+            None => audio_cuts(input, &extend_by_grid(Vec::new(), None, grid, end_time(input)), grid, extent),
         };
         all.push(cuts);
     }
@@ -43,7 +48,7 @@ pub(super) fn plan(inputs: &[RenditionInput], grid: Grid) -> Result<Vec<Vec<Cut>
 }
 
 /// Cuts the video rendition that the others follow.
-fn video_cuts(input: &RenditionInput, grid: Grid) -> Result<Vec<Cut>, PlanError> {
+fn video_cuts(input: &RenditionInput, grid: Grid, extent: Extent) -> Result<Vec<Cut>, PlanError> {
     let timescale = timescale(input);
     let mut cuts = Vec::new();
     for (object, current) in input.objects.iter().enumerate() {
@@ -58,7 +63,9 @@ fn video_cuts(input: &RenditionInput, grid: Grid) -> Result<Vec<Cut>, PlanError>
             }
         }
     }
-    join_short_last(input, &mut cuts, grid);
+    if extent == Extent::Whole {
+        join_short_last(input, &mut cuts, grid);
+    }
     Ok(cuts)
 }
 
@@ -102,7 +109,7 @@ fn follow_video(input: &RenditionInput, reference: &RenditionInput, cuts: &[Cut]
 
 /// Cuts audio at the frames nearest to `times`, which rise. A time within a frame of an object's edge is that edge: the
 /// transcoder's chunks begin with the first frame at or after the cut.
-fn audio_cuts(input: &RenditionInput, times: &[MediaTime], grid: Grid) -> Vec<Cut> {
+fn audio_cuts(input: &RenditionInput, times: &[MediaTime], grid: Grid, extent: Extent) -> Vec<Cut> {
     let (timescale, edit) = (timescale(input), edit_media_time(input));
     let mut cuts = Vec::new();
     let mut times = times.iter().map(|time| time.to(timescale, Round::Nearest).ticks.saturating_add(edit)).peekable();
@@ -110,7 +117,7 @@ fn audio_cuts(input: &RenditionInput, times: &[MediaTime], grid: Grid) -> Vec<Cu
         let samples = &current.track.samples;
         cuts.push(Cut { object, sample: 0 });
         let mut last_cut = 0;
-        let last_object = object + 1 == input.objects.len();
+        let last_object = extent == Extent::Whole && object + 1 == input.objects.len();
         while let Some(time) = times.next_if(|&time| time < samples.end()) {
             let after = samples.dts().partition_point(|&dts| dts < time);
             let before = after.saturating_sub(1);
@@ -123,7 +130,9 @@ fn audio_cuts(input: &RenditionInput, times: &[MediaTime], grid: Grid) -> Vec<Cu
             }
         }
     }
-    join_short_last(input, &mut cuts, grid);
+    if extent == Extent::Whole {
+        join_short_last(input, &mut cuts, grid);
+    }
     cuts
 }
 

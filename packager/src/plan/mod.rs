@@ -41,6 +41,15 @@ pub struct RenditionPlan<'a> {
     sealing: Option<Sealing>,
 }
 
+/// How much of a presentation is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All of it.
+    Whole,
+    /// Its first objects, behind which others will come.
+    Beginning,
+}
+
 /// What protects all renditions of a plan.
 struct Protecting<'a> {
     protection: &'a Protection,
@@ -69,9 +78,32 @@ impl<'a> PackagePlan<'a> {
     /// # Errors
     /// When renditions do not fit together, or cannot be protected as asked.
     pub fn new(
+        inputs: Vec<RenditionInput<'a>>,
+        grid: Grid,
+        protection: Option<&Protection>,
+    ) -> Result<Self, PlanError> {
+        Self::plan(inputs, grid, protection, Extent::Whole)
+    }
+
+    /// Plans the segments that a presentation begins with, from the first objects of every rendition: they are the same,
+    /// byte by byte, as those of the whole. More objects of every rendition must follow, and the video, where there is one,
+    /// must go on behind these.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn beginning(
+        inputs: Vec<RenditionInput<'a>>,
+        grid: Grid,
+        protection: Option<&Protection>,
+    ) -> Result<Self, PlanError> {
+        Self::plan(inputs, grid, protection, Extent::Beginning)
+    }
+
+    fn plan(
         mut inputs: Vec<RenditionInput<'a>>,
         grid: Grid,
         protection: Option<&Protection>,
+        extent: Extent,
     ) -> Result<Self, PlanError> {
         check_count("renditions", inputs.len(), CHUNKS_MAX)?;
         if inputs.is_empty() {
@@ -85,7 +117,7 @@ impl<'a> PackagePlan<'a> {
             }
         }
         track::start_at_zero(&mut inputs);
-        let cuts = cuts::plan(&inputs, grid)?;
+        let cuts = cuts::plan(&inputs, grid, extent)?;
         let protecting = protection.map(|protection| Protecting { protection, kids: kids_of(&inputs, protection) });
         let mut renditions = Vec::with_capacity(inputs.len());
         for ((index, input), cuts) in (0..).zip(inputs).zip(cuts) {

@@ -2,7 +2,7 @@
 
 use mcsp_domain::Grid;
 use mcsp_packager::TrackConfig;
-use mcsp_packager::plan::{PackagePlan, PlanError};
+use mcsp_packager::plan::{PackagePlan, PlanError, RenditionInput};
 
 use crate::kit::{audio, chunk, gop, rendition, video};
 
@@ -51,6 +51,35 @@ fn plan(renditions: &[Vec<Vec<u8>>], segment_ms: u32) -> Result<String, PlanErro
         lines.push(format!("{} {}", rendition.name(), segments.collect::<Vec<_>>().join(" ")));
     }
     Ok(lines.join("\n"))
+}
+
+/// Plans the first files of every rendition and the whole, and checks that the whole begins with what the first plan.
+fn assert_begins_alike(renditions: &[Vec<Vec<u8>>], segment_ms: u32) {
+    let grid = Grid::new(segment_ms).unwrap();
+    let inputs = |count: usize| -> Vec<RenditionInput<'_>> {
+        let all = renditions.iter().enumerate();
+        all.map(|(index, files)| rendition(&format!("r{index}"), &files[..count])).collect()
+    };
+    let all = renditions[0].len();
+    let whole = PackagePlan::new(inputs(all), grid, None).unwrap();
+    for count in 1..all {
+        let beginning = PackagePlan::beginning(inputs(count), grid, None).unwrap();
+        for (ours, whole) in beginning.renditions().iter().zip(whole.renditions()) {
+            assert_eq!(ours.segments(), &whole.segments()[..ours.segments().len()], "{} of {count} files", ours.name());
+            assert_eq!(ours.segments().last().unwrap().object, count - 1);
+            assert_eq!(ours.init(), whole.init());
+        }
+    }
+}
+
+#[test]
+fn a_beginning_is_cut_like_the_whole() {
+    // Chunks that end with a short group, and audio whose chunks end a frame after the video's.
+    let video = pictures(&[&[10, 10, 5], &[20, 13, 4], &[20, 20], &[20, 7]]);
+    assert_begins_alike(std::slice::from_ref(&video), 2000);
+    assert_begins_alike(&[video.clone(), video.clone(), sound(&[118, 174, 187, 140])], 2000);
+    assert_begins_alike(&[video, sound(&[117, 174, 188, 140])], 1000);
+    assert_begins_alike(&[sound(&[94, 94, 47, 200])], 2000);
 }
 
 fn error(renditions: &[Vec<Vec<u8>>]) -> String {

@@ -30,7 +30,7 @@ pub(crate) fn analyse(
         [probe.video.as_ref().map(|track| track.stream_index), probe.audio.as_ref().map(|track| track.stream_index)];
     demuxer.keep_only(&kept.into_iter().flatten().collect::<Vec<_>>());
     let mut packet = Packet::new()?;
-    let mut progress = Progress { parent, permille: 0 };
+    let mut progress = Progress::new(parent);
     while demuxer.read(&mut packet)? {
         match (&mut video, &mut audio) {
             (Some(video), _) if video.stream_index() == packet.stream_index() => video.take(&packet)?,
@@ -69,13 +69,19 @@ fn check_duration(
 }
 
 /// Tells the parent how far the reading is, a hundred times at most.
-struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     parent: &'a Parent,
     permille: u64,
 }
 
-impl Progress<'_> {
-    fn tell(&mut self, position_bytes: u64, len_bytes: u64) -> Result<(), MediaError> {
+impl<'a> Progress<'a> {
+    /// Returns a teller that has told nothing.
+    pub(crate) fn new(parent: &'a Parent) -> Self {
+        Self { parent, permille: 0 }
+    }
+
+    /// Tells the place in the file, when it has moved a hundredth.
+    pub(crate) fn tell(&mut self, position_bytes: u64, len_bytes: u64) -> Result<(), MediaError> {
         let permille = position_bytes.saturating_mul(1000) / len_bytes.max(1);
         if permille < self.permille + 10 {
             return Ok(());

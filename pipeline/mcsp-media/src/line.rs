@@ -15,18 +15,23 @@ use crate::parent::Parent;
 use crate::reader::Input;
 use crate::scan_video::{interlaced, refuse_hdr};
 use crate::source::Source;
-use crate::{audio, video};
+use crate::{audio, taps, video};
 
 /// Does a job's work and tells the parent everything but the last word.
 pub(crate) fn run(job: &Job, parent: &Arc<Parent>) -> Result<(), MediaError> {
     match &job.work {
         Work::Attempt { act } => parent.send(&FromChild::Outcome(attempt(*act))),
         Work::Probe => look(job, parent).map(|_| ()),
+        Work::Scan => unreachable!("a scan is made ready before confinement and run by itself"),
         Work::Analyse => {
             let (input, demuxer, tracks) = look(job, parent)?;
             refuse(&tracks)?;
             let analysis = analyse(parent, &input, demuxer, &tracks)?;
             parent.send(&FromChild::Analysis(Box::new(analysis)))
+        }
+        Work::Taps { video, audio } => {
+            let (input, demuxer, tracks) = look(job, parent)?;
+            taps::run(parent, &input, demuxer, &tracks, video.as_ref(), audio.as_ref())
         }
         Work::Transcode(work) => transcode(&open(job, parent)?, parent, work),
     }

@@ -16,18 +16,22 @@ mod ffmpeg;
 mod line;
 mod parent;
 mod reader;
+mod scan;
 mod scan_audio;
 mod scan_video;
 mod source;
+mod taps;
 mod video;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mcsp_child::{Failure, FailureKind, FromChild, Hello, Job, ToChild};
+use mcsp_child::{Failure, FailureKind, FromChild, Hello, Job, ToChild, Work};
 
 use crate::error::MediaError;
 use crate::parent::Parent;
+use crate::scan::Scan;
+use crate::source::Source;
 
 fn main() -> ExitCode {
     let mut parent = Parent::on_standard_pipes();
@@ -43,9 +47,9 @@ fn main() -> ExitCode {
         // What is printed after this line, by a library too, belongs to this trace; the parent logs it.
         eprintln!("traceparent {traceparent}");
     }
-    let engine = match ffmpeg::warm_up() {
+    let (engine, scan) = match warm_up(&job.work) {
         // Our own version stands first: encoders change their bytes, and so may we.
-        Ok(engine) => format!("mcsp-media {} {engine}", env!("CARGO_PKG_VERSION")),
+        Ok((engine, scan)) => (format!("mcsp-media {} {engine}", env!("CARGO_PKG_VERSION")), scan),
         Err(error) => return refuse(&parent, FailureKind::Internal, error.to_string()),
     };
     let layers = match confine::confine(&job) {
@@ -54,7 +58,7 @@ fn main() -> ExitCode {
     };
     parent.limit_output(job.limits.output_bytes);
     let parent = Arc::new(parent);
-    match work(&job, &parent, Hello { engine, layers }) {
+    match work(&job, &parent, Hello { engine, layers }, scan) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let failure = error.failure();
@@ -63,10 +67,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Does what must be done before confinement: FFmpeg's once-only work, or for a scan, which needs none of FFmpeg, the rules.
+fn warm_up(work: &Work) -> Result<(String, Option<Scan>), MediaError> {
+    match work {
+        Work::Scan => Scan::prepare().map(|(engine, scan)| (engine, Some(scan))),
+        _ => ffmpeg::warm_up().map(|engine| (engine, None)),
+    }
+}
+
 /// Says hello, does the work and says that it is done.
-fn work(job: &Job, parent: &Arc<Parent>, hello: Hello) -> Result<(), MediaError> {
+fn work(job: &Job, parent: &Arc<Parent>, hello: Hello, scan: Option<Scan>) -> Result<(), MediaError> {
     parent.send(&FromChild::Hello(hello))?;
-    line::run(job, parent)?;
+    match scan {
+        Some(scan) => scan.run(&Source::new(job.source, Arc::clone(parent)), parent)?,
+        None => line::run(job, parent)?,
+    }
     parent.send(&FromChild::Done)
 }
 

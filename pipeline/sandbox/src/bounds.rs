@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use mcsp_child::{AudioJob, JobLimits, TranscodeJob, VideoJob, Work};
+use mcsp_child::{
+    AudioJob, AudioTaps, CELL_COUNT, JobLimits, STILL_BYTES_MAX, TAP_LUMA_EDGE_PX_MAX, TranscodeJob, VideoJob,
+    VideoTaps, Work,
+};
 use mcsp_domain::{Probe, limits};
 
 /// Samples of one AAC frame.
@@ -17,10 +20,17 @@ pub fn limits_for(work: &Work, source_len_bytes: u64, probe: Option<&Probe>) -> 
             let pictures_bytes = source_pixels.saturating_mul(limits::CHILD_PROBE_MEMORY_BYTES_PER_PIXEL);
             (pictures_bytes, 0, 0)
         }
+        // Every byte is read once; no picture is made.
+        Work::Scan => (0, source_len_bytes / limits::CHILD_ANALYSIS_BYTES_PER_CPU_MS, 0),
         Work::Analyse => {
             let pictures_bytes = source_pixels.saturating_mul(limits::CHILD_PROBE_MEMORY_BYTES_PER_PIXEL);
             (pictures_bytes, analysis_cpu_ms(source_len_bytes, probe), 0)
         }
+        Work::Taps { video, audio } => (
+            source_pixels.saturating_mul(limits::CHILD_MEMORY_BYTES_PER_SOURCE_PIXEL),
+            analysis_cpu_ms(source_len_bytes, probe).saturating_add(taps_cpu_ms(video.as_ref(), probe, source_pixels)),
+            taps_bytes(video.as_ref(), audio.as_ref(), probe),
+        ),
         Work::Transcode(job) => {
             (pictures_bytes(job, source_pixels), transcode_cpu_ms(job, source_pixels), media_bytes(job))
         }
@@ -55,6 +65,42 @@ fn analysis_cpu_ms(source_len_bytes: u64, probe: Option<&Probe>) -> u64 {
     let seconds = claimed_seconds.min(limits::SOURCE_DURATION_S_MAX);
     let reading_ms = source_len_bytes / limits::CHILD_ANALYSIS_BYTES_PER_CPU_MS;
     reading_ms.saturating_add(seconds * limits::CHILD_AUDIO_CPU_MS_PER_S)
+}
+
+/// Returns the length that taps are bounded by: what the headers claim, or the longest source where they claim nothing.
+fn claimed_seconds(probe: Option<&Probe>) -> u64 {
+    let claimed = probe.map_or(0, |probe| probe.duration_us.div_ceil(1_000_000));
+    if claimed == 0 { limits::SOURCE_DURATION_S_MAX } else { claimed.min(limits::SOURCE_DURATION_S_MAX) }
+}
+
+/// Where key frames are rare, every frame is decoded.
+fn taps_cpu_ms(video: Option<&VideoTaps>, probe: Option<&Probe>, source_pixels: u64) -> u64 {
+    if video.is_none() {
+        return 0;
+    }
+    let rate = probe.and_then(|probe| probe.video.as_ref()).map_or((120, 1), |track| track.frame_rate);
+    let frames = claimed_seconds(probe).saturating_mul(u64::from(rate.0)) / u64::from(rate.1.max(1));
+    frames.saturating_mul(source_pixels) / limits::CHILD_DECODED_PIXELS_PER_CPU_MS
+}
+
+fn taps_bytes(video: Option<&VideoTaps>, audio: Option<&AudioTaps>, probe: Option<&Probe>) -> u64 {
+    let video_bytes = video.map_or(0, |video| {
+        let edge = u64::from(video.luma_edge_px.unwrap_or(0).min(TAP_LUMA_EDGE_PX_MAX));
+        let rate = probe.and_then(|probe| probe.video.as_ref()).map_or((120, 1), |track| track.frame_rate);
+        let frames = claimed_seconds(probe).saturating_mul(u64::from(rate.0)) / u64::from(rate.1.max(1));
+        // Cells of one frame with their headers; averages of variable rates may be far off, which the base makes good.
+        let dense_bytes = video.dense.map_or(0, |_| frames.saturating_mul(CELL_COUNT as u64 * 2));
+        let sheets = video.storyboard.map_or(0, |board| {
+            let tiles = u32::from(board.columns.max(1)) * u32::from(board.rows.max(1));
+            u64::from(video.pictures_max.div_ceil(tiles))
+        });
+        let stills_bytes = (sheets + u64::from(video.poster.is_some())).saturating_mul(STILL_BYTES_MAX as u64);
+        let pictures_bytes = u64::from(video.pictures_max).saturating_mul(edge * edge + 64);
+        pictures_bytes.saturating_add(dense_bytes).saturating_add(stills_bytes)
+    });
+    // Two bytes a sample, and a header for each message.
+    let audio_bytes = audio.map_or(0, |audio| audio.samples_max.saturating_mul(3));
+    video_bytes.saturating_add(audio_bytes)
 }
 
 fn pictures_bytes(job: &TranscodeJob, source_pixels: u64) -> u64 {
@@ -168,6 +214,23 @@ mod tests {
         let later = limits_for(&transcode(250, 1000, (600_000, 610_000), (640, 360)), 0, None);
         let lead_seconds = 2 * 15_000 * limits::SOURCE_PIXELS_MAX / 4_000_000;
         assert!((later.cpu_seconds - first.cpu_seconds).abs_diff(lead_seconds) <= 1, "{first:?} {later:?}");
+    }
+
+    #[test]
+    fn taps_have_room_for_what_they_ask_for() {
+        let video = VideoTaps {
+            every_ms: 1000,
+            pictures_max: 600,
+            luma_edge_px: Some(512),
+            dense: None,
+            storyboard: None,
+            poster: None,
+        };
+        let audio = Some(AudioTaps { samples_max: 11_025 * 600 });
+        let bounds = limits_for(&Work::Taps { video: Some(video), audio }, 1 << 30, None);
+        assert_eq!(bounds.output_bytes, limits::CHILD_OUTPUT_BASE_BYTES + 600 * (512 * 512 + 64) + 11_025 * 600 * 3);
+        let silent = limits_for(&Work::Taps { video: None, audio }, 0, None);
+        assert!(silent.cpu_seconds < bounds.cpu_seconds, "{silent:?} {bounds:?}");
     }
 
     #[test]

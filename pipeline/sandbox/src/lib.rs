@@ -18,6 +18,6 @@ pub use error::{Retry, SandboxError};
 /// The protocol's words, for callers that order work and read answers.
 pub use mcsp_child as child;
 pub use session::Session;
-pub use source::Source;
+pub use source::{Piece, Source};
 pub use start::Sandbox;
 pub use watch::Usage;

@@ -41,6 +41,26 @@ pub enum Source {
         /// The entity tag of the bytes that were checked; reads of others fail.
         etag: Option<Etag>,
     },
+    /// Stretches of several objects, read as one source: the chunk objects of a clear rendition are.
+    Joined {
+        /// The store.
+        store: Arc<dyn ObjectStore>,
+        /// The stretches, in order.
+        pieces: Arc<[Piece]>,
+        /// Bytes of all of them.
+        len_bytes: u64,
+    },
+}
+
+/// A stretch of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The object.
+    pub key: ObjectKey,
+    /// The first byte.
+    pub start_bytes: u64,
+    /// The byte after the last.
+    pub end_bytes: u64,
 }
 
 impl Source {
@@ -62,12 +82,20 @@ impl Source {
         Ok(Self::FileByRequests { file, len_bytes })
     }
 
+    /// Takes stretches of objects that follow each other. They are ours: none changes once it is stored.
+    pub fn joined(store: Arc<dyn ObjectStore>, pieces: Vec<Piece>) -> Self {
+        let lengths = pieces.iter().map(|piece| piece.end_bytes.saturating_sub(piece.start_bytes));
+        let len_bytes = lengths.fold(0, u64::saturating_add);
+        Self::Joined { store, pieces: pieces.into(), len_bytes }
+    }
+
     /// Returns the bytes of the source.
     pub fn len_bytes(&self) -> u64 {
         match self {
-            Self::File { len_bytes, .. } | Self::FileByRequests { len_bytes, .. } | Self::Object { len_bytes, .. } => {
-                *len_bytes
-            }
+            Self::File { len_bytes, .. }
+            | Self::FileByRequests { len_bytes, .. }
+            | Self::Object { len_bytes, .. }
+            | Self::Joined { len_bytes, .. } => *len_bytes,
         }
     }
 
@@ -76,7 +104,9 @@ impl Source {
         let len_bytes = self.len_bytes();
         match self {
             Self::File { .. } => SourceAccess::Descriptor { len_bytes },
-            Self::FileByRequests { .. } | Self::Object { .. } => SourceAccess::Requests { len_bytes },
+            Self::FileByRequests { .. } | Self::Object { .. } | Self::Joined { .. } => {
+                SourceAccess::Requests { len_bytes }
+            }
         }
     }
 
@@ -88,7 +118,7 @@ impl Source {
                 let opened = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
                 opened.map(Some).map_err(|error| SandboxError::SourceRead(error.into()))
             }
-            Self::FileByRequests { .. } | Self::Object { .. } => Ok(None),
+            Self::FileByRequests { .. } | Self::Object { .. } | Self::Joined { .. } => Ok(None),
         }
     }
 
@@ -111,6 +141,7 @@ impl Source {
                 let read = store.get_range(key, offset_bytes..end_bytes, etag.as_ref()).await;
                 read.map_err(|error| SandboxError::SourceRead(error.into()))?.to_vec()
             }
+            Self::Joined { store, pieces, .. } => read_joined(store.as_ref(), pieces, offset_bytes, end_bytes).await?,
         };
         let wanted_bytes = usize::try_from(end_bytes - offset_bytes).unwrap_or(usize::MAX);
         if bytes.len() != wanted_bytes {
@@ -127,6 +158,7 @@ impl std::fmt::Debug for Source {
             Self::File { .. } => "File",
             Self::FileByRequests { .. } => "FileByRequests",
             Self::Object { .. } => "Object",
+            Self::Joined { .. } => "Joined",
         };
         f.debug_struct(kind).field("len_bytes", &self.len_bytes()).finish_non_exhaustive()
     }
@@ -139,6 +171,31 @@ fn read_range(file: &File, offset_bytes: u64, end_bytes: u64) -> Result<Vec<u8>,
         Ok(()) => Ok(bytes),
         Err(error) => Err(SandboxError::SourceRead(error.into())),
     }
+}
+
+/// Reads a range that may span several pieces.
+async fn read_joined(
+    store: &dyn ObjectStore,
+    pieces: &[Piece],
+    offset_bytes: u64,
+    end_bytes: u64,
+) -> Result<Vec<u8>, SandboxError> {
+    let (mut bytes, mut base_bytes) = (Vec::new(), 0);
+    for piece in pieces {
+        let len_bytes = piece.end_bytes.saturating_sub(piece.start_bytes);
+        let from = offset_bytes.max(base_bytes) - base_bytes;
+        let to = end_bytes.saturating_sub(base_bytes).min(len_bytes);
+        if from < to {
+            let range = piece.start_bytes + from..piece.start_bytes + to;
+            let read = store.get_range(&piece.key, range, None).await;
+            bytes.extend_from_slice(&read.map_err(|error| SandboxError::SourceRead(error.into()))?);
+        }
+        base_bytes += len_bytes;
+        if base_bytes >= end_bytes {
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 fn regular_len_bytes(file: &File) -> Result<u64, SandboxError> {

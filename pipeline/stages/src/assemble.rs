@@ -1,6 +1,6 @@
 //! The assemble stage: when a variant's last chunk is stored, its ordered chunk objects are a rendition.
 
-use mcsp_domain::{ObjectKey, Plan, RenditionName};
+use mcsp_domain::{Chunk, ObjectKey, Plan, RenditionName};
 use mcsp_runtime::{ObjectStore, StageError};
 
 use crate::transcode::{ChunkReport, stored_report};
@@ -36,8 +36,29 @@ pub async fn assemble(
     plan: &Plan,
     store: &dyn ObjectStore,
 ) -> Result<(Vec<ClearRendition>, Vec<ChunkReport>), StageError> {
+    assemble_chunks(plan, &plan.chunks, store).await
+}
+
+/// Returns the beginnings of a plan's renditions, as far as some of its first chunks, which are all stored, reach.
+///
+/// # Errors
+/// As `assemble`, and when a variant has no frame in those chunks.
+pub async fn assemble_beginning(
+    plan: &Plan,
+    chunk_count: usize,
+    store: &dyn ObjectStore,
+) -> Result<Vec<ClearRendition>, StageError> {
+    let chunks = plan.chunks.get(..chunk_count).unwrap_or(&plan.chunks);
+    assemble_chunks(plan, chunks, store).await.map(|(renditions, _)| renditions)
+}
+
+async fn assemble_chunks(
+    plan: &Plan,
+    chunks: &[Chunk],
+    store: &dyn ObjectStore,
+) -> Result<(Vec<ClearRendition>, Vec<ChunkReport>), StageError> {
     let mut reports = Vec::new();
-    for chunk in &plan.chunks {
+    for chunk in chunks {
         let report = stored_report(chunk, store).await?;
         reports.push(report.ok_or_else(|| StageError::refuse(format!("chunk {} is not transcoded", chunk.index)))?);
     }

@@ -1,8 +1,13 @@
 //! The DRM packager as a stage: when all variants of a plan are complete, keys come from the licence service, segments and
-//! manifests are written beside each other, and one event says so.
+//! manifests are written beside each other, and one event says so. Chunks that come before that are packaged as the film's
+//! beginning (`early.rs`), so that it can be watched while the rest is made.
+
+mod early;
+
+use std::sync::Mutex;
 
 use mcsp_domain::{ObjectKey, Plan, Protection, Scheme};
-use mcsp_events::{DrmPackaged, Outgoing, Topic, TranscodingCompleted};
+use mcsp_events::{Asset, ChunkTranscoded, DrmPackaged, Outgoing, Topic, TranscodingCompleted, inputs};
 use mcsp_grpc::licence::v1 as grpc;
 use mcsp_grpc::licence::v1::licence_client::LicenceClient;
 use mcsp_runtime::stage::{Context, Stage};
@@ -11,9 +16,15 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::assemble::{assemble, missing_chunk};
-use crate::package::{PackageOrder, PackagedRendition, package};
+use crate::package::{PackageOrder, PackagedRendition, package_rest};
 use crate::progress::Progress;
 use crate::stores::Stores;
+use early::Begun;
+
+inputs! {
+    /// What the packager hears.
+    pub enum Packable { Completed(TranscodingCompleted), Chunk(ChunkTranscoded) }
+}
 
 /// The client of the licence service, in this process or on another node.
 pub type Licence = LicenceClient<Channel>;
@@ -22,12 +33,14 @@ pub type Licence = LicenceClient<Channel>;
 pub struct DrmPackager {
     stores: Stores,
     licence: Licence,
+    /// Beginnings that were packaged: their next chunks follow.
+    begun: Mutex<Vec<Begun>>,
 }
 
 impl DrmPackager {
     /// Makes the stage.
     pub fn new(stores: Stores, licence: Licence) -> Self {
-        Self { stores, licence }
+        Self { stores, licence, begun: Mutex::new(Vec::new()) }
     }
 
     async fn completed(&self, event: TranscodingCompleted, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
@@ -42,6 +55,7 @@ impl DrmPackager {
             Some(renditions) => renditions,
             None => self.package(&event, &plan, work.as_ref(), target.as_ref(), cx).await?,
         };
+        self.forget(plan.id);
         let folder = ObjectKey::package(event.asset.content, event.asset.revision, plan.id);
         let inside = |key: ObjectKey| {
             folder.join(&key).map_err(|error| StageError::reject("the package's key is too long", error))
@@ -70,7 +84,7 @@ impl DrmPackager {
     ) -> Result<Vec<PackagedRendition>, StageError> {
         let (renditions, _) = assemble(plan, work).await?;
         let protection = match plan.scheme {
-            Some(scheme) => Some(self.protection(event, plan, scheme).await?),
+            Some(scheme) => Some(self.protection(&event.asset, plan, scheme).await?),
             None => None,
         };
         let on = |progress: Progress<'_>| {
@@ -80,7 +94,7 @@ impl DrmPackager {
             }
         };
         let order = PackageOrder { grid: plan.grid, protection: protection.as_ref() };
-        let packaged = package(&renditions, order, work, target, &on).await?;
+        let packaged = package_rest(&renditions, order, work, target, &on).await?;
         let text = serde_json::to_vec_pretty(&packaged)
             .map_err(|error| StageError::reject("the package's report failed to serialise", error))?;
         target.put(&ObjectKey::package_report(), text.into(), PutIf::Always).await?;
@@ -88,13 +102,8 @@ impl DrmPackager {
     }
 
     /// Asks the licence service for the plan's keys.
-    async fn protection(
-        &self,
-        event: &TranscodingCompleted,
-        plan: &Plan,
-        scheme: Scheme,
-    ) -> Result<Protection, StageError> {
-        let request = grpc::GetOrCreateKeysRequest::of(plan, event.asset.content, scheme);
+    async fn protection(&self, asset: &Asset, plan: &Plan, scheme: Scheme) -> Result<Protection, StageError> {
+        let request = grpc::GetOrCreateKeysRequest::of(plan, asset.content, scheme);
         // A client is a handle on one connection: a clone of it shares that.
         let answer = self.licence.clone().get_or_create_keys(request).await.map_err(refused)?;
         let protection = answer.into_inner().into_protection(scheme);
@@ -116,11 +125,17 @@ fn refused(status: Status) -> StageError {
 impl Stage for DrmPackager {
     const NAME: &'static str = "drm-packager";
     const GROUP: &'static str = "drm-packager";
-    type Input = TranscodingCompleted;
+    type Input = Packable;
     const OUTPUTS: &'static [Topic] = &[Topic::DrmPackaged];
 
-    async fn handle(&self, input: TranscodingCompleted, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
-        self.completed(input, cx).await
+    async fn handle(&self, input: Packable, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
+        match input {
+            Packable::Completed(event) => self.completed(event, cx).await,
+            Packable::Chunk(event) => {
+                self.chunk(event).await;
+                Ok(Vec::new())
+            }
+        }
     }
 }
 

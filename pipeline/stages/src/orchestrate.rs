@@ -3,8 +3,8 @@
 
 use mcsp_domain::{EventId, Grid, ObjectKey, Plan, PlanId, Policy, Preset, Scheme, Variant};
 use mcsp_events::{
-    Asset, ChunkTranscoded, CopyrightCleared, Lane, Outgoing, Topic, TranscodeRequested, TranscodingCompleted,
-    VariantJob, inputs,
+    Asset, ChunkTranscoded, CopyrightCleared, Outgoing, Topic, TranscodeRequested, TranscodingCompleted, VariantJob,
+    inputs,
 };
 use mcsp_runtime::StageError;
 use mcsp_runtime::stage::{Context, Stage};
@@ -108,11 +108,7 @@ impl Stage for Orchestrator {
 
 /// Returns the plan's id, which follows from the event: a plan that is made again has the same name.
 fn plan_id(cx: &Context) -> PlanId {
-    let headers = cx.headers();
-    let derived = EventId::derived(&[b"plan", headers.id.as_bytes()]);
-    let mut random = [0; 10];
-    random.copy_from_slice(&derived.as_bytes()[..10]);
-    PlanId::new(u64::try_from(headers.time_us / 1000).unwrap_or(0), &random)
+    PlanId::of_event(cx.headers().id, cx.headers().time_us)
 }
 
 /// Returns one request for each chunk, with one job for each variant that has anything in it.
@@ -125,7 +121,7 @@ fn requests(event: &CopyrightCleared, plan: &Plan) -> Vec<Outgoing> {
         chunk_count,
         source: event.source.clone(),
         source_digest: plan.source_digest,
-        lane: Lane::Interactive,
+        lane: event.lane,
         jobs: jobs(plan, chunk),
     };
     plan.chunks.iter().map(|chunk| Outgoing::of(chunk.index, &request(chunk))).collect()
@@ -161,7 +157,7 @@ fn completions(asset: &Asset, plan: &Plan) -> Vec<Outgoing> {
 }
 
 /// Returns whether a chunk holds anything of a variant.
-fn has_frames(chunk: &mcsp_domain::Chunk, variant: &Variant) -> bool {
+pub(crate) fn has_frames(chunk: &mcsp_domain::Chunk, variant: &Variant) -> bool {
     match variant {
         Variant::Video(_) => chunk.video.is_some(),
         Variant::Audio(_) => chunk.audio.as_ref().is_some_and(|audio| audio.first_frame < audio.end_frame),

@@ -1,5 +1,8 @@
 //! The package stage: clear renditions in, encrypted segments and manifests out. Segments are built in parallel; manifests
-//! are written last, so that whoever sees one sees all that it names.
+//! are written last, so that whoever sees one sees all that it names. The beginning of a film can be packaged while the rest
+//! is made (`beginning.rs`); its segments are those of the whole.
+
+mod beginning;
 
 use std::path::PathBuf;
 
@@ -17,6 +20,7 @@ use tokio::runtime::Handle;
 use crate::assemble::ClearRendition;
 use crate::map::Mapped;
 use crate::progress::{OnProgress, Progress};
+pub use beginning::{BEGINNING_UPDATE_MS, Beginning, package_beginning};
 
 /// How renditions are to be packaged.
 pub struct PackageOrder<'a> {
@@ -90,6 +94,29 @@ pub async fn package(
     to: &dyn ObjectStore,
     on: OnProgress<'_>,
 ) -> Result<Vec<PackagedRendition>, StageError> {
+    let loaded = load(renditions, from).await?;
+    write_package(inputs(&loaded)?, order, to, Write::All, on)
+}
+
+/// Packages as `package` does, but leaves the segments alone that are stored: those of the film's beginning.
+///
+/// # Errors
+/// As `package`.
+pub async fn package_rest(
+    renditions: &[ClearRendition],
+    order: PackageOrder<'_>,
+    from: &dyn ObjectStore,
+    to: &dyn ObjectStore,
+    on: OnProgress<'_>,
+) -> Result<Vec<PackagedRendition>, StageError> {
+    let loaded = load(renditions, from).await?;
+    write_package(inputs(&loaded)?, order, to, Write::Missing, on)
+}
+
+/// A clear object on its way: its rendition, its chunk, its name for errors, its bytes.
+type Loaded = (RenditionName, u16, String, ObjectBytes);
+
+async fn load(renditions: &[ClearRendition], from: &dyn ObjectStore) -> Result<Vec<Loaded>, StageError> {
     let mut loaded = Vec::new();
     for rendition in renditions {
         for (chunk, key) in &rendition.objects {
@@ -100,7 +127,7 @@ pub async fn package(
             loaded.push((rendition.name.clone(), *chunk, key.to_string(), bytes));
         }
     }
-    package_loaded(&loaded, order, to, on)
+    Ok(loaded)
 }
 
 /// Files that are packaged as they are, mapped and parsed.
@@ -150,15 +177,10 @@ pub async fn package_files(
     }
     // Video first, the largest first, as in a ladder: players start with what stands first.
     inputs.sort_by_key(|input| std::cmp::Reverse(pixels(input)));
-    write_package(inputs, order, to, on)
+    write_package(inputs, order, to, Write::All, on)
 }
 
-fn package_loaded(
-    loaded: &[(RenditionName, u16, String, ObjectBytes)],
-    order: PackageOrder<'_>,
-    to: &dyn ObjectStore,
-    on: OnProgress<'_>,
-) -> Result<Vec<PackagedRendition>, StageError> {
+fn inputs(loaded: &[Loaded]) -> Result<Vec<RenditionInput<'_>>, StageError> {
     let mut inputs: Vec<RenditionInput<'_>> = Vec::new();
     for (name, chunk, key, object) in loaded {
         let track = only_track(key, parse(key, object.bytes())?.tracks)?;
@@ -168,7 +190,16 @@ fn package_loaded(
             _ => inputs.push(RenditionInput { name: name.clone(), objects: vec![input] }),
         }
     }
-    write_package(inputs, order, to, on)
+    Ok(inputs)
+}
+
+/// Which segments are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// All, whatever is there.
+    All,
+    /// Those that are not there yet.
+    Missing,
 }
 
 /// Plans, builds and stores everything: initialisation segments, media segments in parallel, then the manifests.
@@ -176,6 +207,7 @@ fn write_package(
     inputs: Vec<RenditionInput<'_>>,
     order: PackageOrder<'_>,
     to: &dyn ObjectStore,
+    write: Write,
     on: OnProgress<'_>,
 ) -> Result<Vec<PackagedRendition>, StageError> {
     let frames: Vec<u64> = inputs.iter().map(frame_count).collect();
@@ -187,7 +219,11 @@ fn write_package(
         for rendition in plan.renditions() {
             put(&ObjectKey::init_segment(rendition.name()), Bytes::copy_from_slice(rendition.init()))?;
         }
-        let sizes = write_segments(&plan, &put, on)?;
+        let stored = |_, _, key: &ObjectKey| match write {
+            Write::All => Ok(None),
+            Write::Missing => runtime.block_on(to.head(key)).map(|meta| meta.map(|meta| meta.len_bytes)),
+        };
+        let sizes = write_segments(&plan, &put, &stored, on)?;
         let presentation = plan.presentation(&sizes);
         write_manifests(&presentation, &put)?;
         Ok(presentation.renditions.iter().zip(frames).map(|(info, frames)| packaged(info, frames)).collect())
@@ -196,19 +232,34 @@ fn write_package(
 
 type Put<'a> = &'a (dyn Fn(&ObjectKey, Bytes) -> Result<mcsp_runtime::Put, mcsp_runtime::StoreError> + Sync);
 
+/// Tells the size of a segment that need not be written, by the indices of its rendition and of itself, and by its key.
+type Stored<'a> = &'a (dyn Fn(usize, usize, &ObjectKey) -> Result<Option<u64>, mcsp_runtime::StoreError> + Sync);
+
 /// Builds and stores all media segments, several at a time; returns their sizes.
-fn write_segments(plan: &PackagePlan<'_>, put: Put<'_>, on: OnProgress<'_>) -> Result<Vec<Vec<u64>>, StageError> {
+fn write_segments(
+    plan: &PackagePlan<'_>,
+    put: Put<'_>,
+    stored: Stored<'_>,
+    on: OnProgress<'_>,
+) -> Result<Vec<Vec<u64>>, StageError> {
     let total: usize = plan.renditions().iter().map(|rendition| rendition.segments().len()).sum();
     let done = std::sync::atomic::AtomicUsize::new(0);
     let mut sizes = Vec::new();
     for (index, rendition) in plan.renditions().iter().enumerate() {
         let one = |buffer: &mut SegmentBuffer, segment: usize| -> Result<u64, StageError> {
-            let bytes = plan
-                .build_segment(index, segment, buffer)
-                .map_err(|error| StageError::reject(format!("segment {segment} of {}", rendition.name()), error))?;
             let number = u32::try_from(segment + 1).unwrap_or(u32::MAX);
-            let len_bytes = bytes.len() as u64;
-            put(&ObjectKey::media_segment(rendition.name(), number), Bytes::copy_from_slice(bytes))?;
+            let key = ObjectKey::media_segment(rendition.name(), number);
+            let least_bytes = rendition.segments().get(segment).map_or(0, |segment| segment.clear_size_bytes);
+            let len_bytes = match stored(index, segment, &key)? {
+                Some(len_bytes) if len_bytes >= least_bytes => len_bytes,
+                _ => {
+                    let bytes = plan.build_segment(index, segment, buffer).map_err(|error| {
+                        StageError::reject(format!("segment {segment} of {}", rendition.name()), error)
+                    })?;
+                    put(&key, Bytes::copy_from_slice(bytes))?;
+                    bytes.len() as u64
+                }
+            };
             let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             on(Progress::Packaged { done, total });
             Ok(len_bytes)

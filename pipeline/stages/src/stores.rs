@@ -85,7 +85,11 @@ impl Stores {
         serde_json::from_slice(&text).map_err(|error| StageError::reject(format!("plan {plan} is damaged"), error))
     }
 
-    fn bucket(&self, asset: &Asset) -> Result<Arc<dyn ObjectStore>, StageError> {
+    /// Returns the bucket of an asset.
+    ///
+    /// # Errors
+    /// As `work`.
+    pub(crate) fn bucket(&self, asset: &Asset) -> Result<Arc<dyn ObjectStore>, StageError> {
         self.buckets.of(&asset.placement).map_err(|error| StageError::reject("the asset lies elsewhere", error))
     }
 }

@@ -3,6 +3,8 @@
 use mcsp_domain::{AccessPoint, Colour, Grid, Orientation, Preset};
 use serde::{Deserialize, Serialize};
 
+use crate::{AudioTaps, VideoTaps};
+
 /// One job: the first message to a child, and the only one but for read answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -81,10 +83,19 @@ pub struct JobLimits {
 pub enum Work {
     /// Reads the headers, answers with one `Probe`.
     Probe,
+    /// Reads the whole source once and looks for what no media file holds, answers with progress and one `ScanReport`.
+    Scan,
     /// Reads the whole source once, answers with `Probe`, progress and one `Analysis`.
     Analyse,
     /// Decodes one chunk and encodes every variant, answers with configurations, access units and track ends.
     Transcode(Box<TranscodeJob>),
+    /// Decodes little, answers with taps, progress and one `TapsEnd`.
+    Taps {
+        /// Of the pictures.
+        video: Option<VideoTaps>,
+        /// Of the sound.
+        audio: Option<AudioTaps>,
+    },
     /// Tries an act that confinement forbids, answers with one `ActOutcome`. For tests of the confinement.
     Attempt {
         /// The act.

@@ -3,7 +3,8 @@
 use mcsp_domain::{Analysis, Probe, limits};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{ActOutcome, Failure, Hello, Job, TrackConfig, TrackEnd};
+use crate::taps::{self, TapCells, TapPicture, TapSound, TapStill, TapsEnd};
+use crate::{ActOutcome, Failure, Hello, Job, SCAN_MATCHES_MAX, ScanReport, TrackConfig, TrackEnd};
 
 /// What a parent says.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub enum FromChild {
     Probe(Box<Probe>),
     /// What reading told.
     Analysis(Box<Analysis>),
+    /// What a scan found.
+    Scan(ScanReport),
     /// A track's sample entry.
     Config(TrackConfig),
     /// One encoded picture or audio frame, in decode order.
@@ -52,6 +55,16 @@ pub enum FromChild {
         /// 0 to 1000.
         permille: u16,
     },
+    /// A small picture.
+    TapPicture(TapPicture),
+    /// One frame of a dense stretch.
+    TapCells(TapCells),
+    /// A piece of sound.
+    TapSound(TapSound),
+    /// A JPEG file.
+    TapStill(TapStill),
+    /// The taps are complete.
+    TapsEnd(TapsEnd),
     /// What came of a forbidden act.
     Outcome(ActOutcome),
     /// The job is done; last.
@@ -92,23 +105,31 @@ pub enum WireError {
     },
 }
 
-mod kind {
-    pub(super) const JOB: u8 = 1;
-    pub(super) const BYTES: u8 = 2;
-    pub(super) const READ_FAILED: u8 = 3;
-    pub(super) const HELLO: u8 = 16;
-    pub(super) const READ: u8 = 17;
-    pub(super) const PROBE: u8 = 18;
-    pub(super) const ANALYSIS: u8 = 19;
-    pub(super) const CONFIG: u8 = 20;
-    pub(super) const ACCESS_UNIT: u8 = 21;
-    pub(super) const END: u8 = 22;
-    pub(super) const PROGRESS: u8 = 23;
-    pub(super) const OUTCOME: u8 = 24;
-    pub(super) const DONE: u8 = 25;
-    pub(super) const FAILED: u8 = 26;
+pub(crate) mod kind {
+    pub(crate) const JOB: u8 = 1;
+    pub(crate) const BYTES: u8 = 2;
+    pub(crate) const READ_FAILED: u8 = 3;
+    pub(crate) const HELLO: u8 = 16;
+    pub(crate) const READ: u8 = 17;
+    pub(crate) const PROBE: u8 = 18;
+    pub(crate) const ANALYSIS: u8 = 19;
+    pub(crate) const CONFIG: u8 = 20;
+    pub(crate) const ACCESS_UNIT: u8 = 21;
+    pub(crate) const END: u8 = 22;
+    pub(crate) const PROGRESS: u8 = 23;
+    pub(crate) const OUTCOME: u8 = 24;
+    pub(crate) const DONE: u8 = 25;
+    pub(crate) const FAILED: u8 = 26;
+    pub(crate) const SCAN: u8 = 32;
+    pub(crate) const TAP_PICTURE: u8 = 27;
+    pub(crate) const TAP_CELLS: u8 = 28;
+    pub(crate) const TAP_SOUND: u8 = 29;
+    pub(crate) const TAP_STILL: u8 = 30;
+    pub(crate) const TAPS_END: u8 = 31;
 }
 
+/// Bytes of a scan's report: each match has two texts, whose characters JSON may escape.
+const SCAN_BYTES_MAX: usize = SCAN_MATCHES_MAX * 2 * limits::CHILD_TEXT_CHARS_MAX * 6 + 4096;
 /// Bytes before an access unit's sample: track, key flag, pts.
 const ACCESS_UNIT_HEADER_BYTES: usize = 2 + 1 + 8;
 
@@ -119,8 +140,10 @@ pub(crate) fn payload_bytes_max(kind: u8) -> Result<usize, WireError> {
         kind::BYTES => Ok(limits::SOURCE_READ_BYTES_MAX as usize),
         kind::ACCESS_UNIT => Ok(limits::ACCESS_UNIT_BYTES_MAX + ACCESS_UNIT_HEADER_BYTES),
         kind::CONFIG => Ok(limits::CODEC_CONFIG_BYTES_MAX * 4),
+        kind::SCAN => Ok(SCAN_BYTES_MAX),
         kind::HELLO | kind::END | kind::OUTCOME | kind::FAILED => Ok(limits::CODEC_CONFIG_BYTES_MAX),
         kind::READ_FAILED | kind::READ | kind::PROGRESS | kind::DONE => Ok(16),
+        kind::TAP_PICTURE..=kind::TAPS_END => Ok(taps::payload_bytes_max(kind)),
         _ => Err(WireError::Kind { kind }),
     }
 }
@@ -159,6 +182,7 @@ impl FromChild {
             }
             Self::Probe(probe) => (kind::PROBE, json(probe)),
             Self::Analysis(analysis) => (kind::ANALYSIS, json(analysis)),
+            Self::Scan(report) => (kind::SCAN, json(report)),
             Self::Config(config) => (kind::CONFIG, json(config)),
             Self::AccessUnit { track, key, pts, bytes } => {
                 let mut payload = Vec::with_capacity(ACCESS_UNIT_HEADER_BYTES + bytes.len());
@@ -170,6 +194,11 @@ impl FromChild {
             }
             Self::End(end) => (kind::END, json(end)),
             Self::Progress { permille } => (kind::PROGRESS, permille.to_le_bytes().to_vec()),
+            Self::TapPicture(picture) => (kind::TAP_PICTURE, picture.encode()),
+            Self::TapCells(cells) => (kind::TAP_CELLS, cells.encode()),
+            Self::TapSound(sound) => (kind::TAP_SOUND, sound.encode()),
+            Self::TapStill(still) => (kind::TAP_STILL, still.encode()),
+            Self::TapsEnd(end) => (kind::TAPS_END, json(end)),
             Self::Outcome(outcome) => (kind::OUTCOME, json(outcome)),
             Self::Done => (kind::DONE, Vec::new()),
             Self::Failed(failure) => (kind::FAILED, json(failure)),
@@ -186,6 +215,7 @@ impl FromChild {
             kind::READ => decode_read(&payload),
             kind::PROBE => Ok(Self::Probe(Box::new(from_json(kind, &payload)?))),
             kind::ANALYSIS => decode_analysis(&payload),
+            kind::SCAN => decode_scan(&payload),
             kind::CONFIG => decode_config(&payload),
             kind::ACCESS_UNIT => decode_access_unit(&payload),
             kind::END => Ok(Self::End(from_json(kind, &payload)?)),
@@ -193,6 +223,11 @@ impl FromChild {
                 let permille = take(kind, &payload, 0).map(u16::from_le_bytes)?;
                 Ok(Self::Progress { permille: permille.min(1000) })
             }
+            kind::TAP_PICTURE => TapPicture::decode(&payload).map(Self::TapPicture),
+            kind::TAP_CELLS => TapCells::decode(&payload).map(Self::TapCells),
+            kind::TAP_SOUND => TapSound::decode(&payload).map(Self::TapSound),
+            kind::TAP_STILL => TapStill::decode(&payload).map(Self::TapStill),
+            kind::TAPS_END => Ok(Self::TapsEnd(from_json(kind, &payload)?)),
             kind::OUTCOME => Ok(Self::Outcome(from_json(kind, &payload)?)),
             kind::DONE => Ok(Self::Done),
             kind::FAILED => decode_failure(&payload),
@@ -231,6 +266,20 @@ fn decode_analysis(payload: &[u8]) -> Result<FromChild, WireError> {
     Ok(FromChild::Analysis(Box::new(analysis)))
 }
 
+/// Reads a scan's report and keeps its texts short and printable, since they are shown to people.
+fn decode_scan(payload: &[u8]) -> Result<FromChild, WireError> {
+    let mut report: ScanReport = from_json(kind::SCAN, payload)?;
+    let (matches, max) = (report.matches.len(), SCAN_MATCHES_MAX);
+    if matches > max {
+        return Err(malformed(kind::SCAN, format!("holds {matches} matches, {max} allowed")));
+    }
+    for found in &mut report.matches {
+        found.rule = shown(&found.rule);
+        found.description = shown(&found.description);
+    }
+    Ok(FromChild::Scan(report))
+}
+
 fn decode_config(payload: &[u8]) -> Result<FromChild, WireError> {
     let config: TrackConfig = from_json(kind::CONFIG, payload)?;
     let len_bytes = config.decoder_config.len();
@@ -254,9 +303,14 @@ fn decode_access_unit(payload: &[u8]) -> Result<FromChild, WireError> {
 /// Reads a failure and keeps its text short and printable, since it is shown to people.
 fn decode_failure(payload: &[u8]) -> Result<FromChild, WireError> {
     let mut failure: Failure = from_json(kind::FAILED, payload)?;
-    let printable = failure.message.chars().map(|c| if c.is_control() { ' ' } else { c });
-    failure.message = printable.take(limits::CHILD_TEXT_CHARS_MAX).collect();
+    failure.message = shown(&failure.message);
     Ok(FromChild::Failed(failure))
+}
+
+/// Returns a text as people may be shown it.
+fn shown(text: &str) -> String {
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(limits::CHILD_TEXT_CHARS_MAX).collect()
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
@@ -269,11 +323,11 @@ fn from_json<T: DeserializeOwned>(kind: u8, payload: &[u8]) -> Result<T, WireErr
     serde_json::from_slice(payload).map_err(|error| malformed(kind, error.to_string()))
 }
 
-fn malformed(kind: u8, reason: String) -> WireError {
+pub(crate) fn malformed(kind: u8, reason: String) -> WireError {
     WireError::Malformed { kind, reason }
 }
 
-fn take<const N: usize>(kind: u8, payload: &[u8], at: usize) -> Result<[u8; N], WireError> {
+pub(crate) fn take<const N: usize>(kind: u8, payload: &[u8], at: usize) -> Result<[u8; N], WireError> {
     let bytes = payload.get(at..).and_then(|rest| rest.first_chunk());
     bytes.copied().ok_or_else(|| malformed(kind, format!("payload of {} bytes is too short", payload.len())))
 }

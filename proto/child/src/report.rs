@@ -44,6 +44,41 @@ pub struct TrackEnd {
     pub dropped: Vec<String>,
 }
 
+/// What a scan found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanReport {
+    /// Bytes that were looked at: the whole source.
+    pub scanned_bytes: u64,
+    /// One entry for each rule that matched, at most `SCAN_MATCHES_MAX`.
+    pub matches: Vec<ScanMatch>,
+}
+
+/// Rules that one scan may name.
+pub const SCAN_MATCHES_MAX: usize = 64;
+
+/// A rule that matched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanMatch {
+    /// Its name, such as `zip_archive`.
+    pub rule: String,
+    /// What it finds, in words for an uploader: `a ZIP archive`.
+    pub description: String,
+    /// Where it first matched.
+    pub offset_bytes: u64,
+    /// How bad it is.
+    pub class: ScanClass,
+}
+
+/// How bad a match is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScanClass {
+    /// Content of another kind: harmless as a file of its own, an attack where it hides in a film.
+    Foreign,
+    /// What does harm wherever it lies: programs, and the test file of virus scanners.
+    Malware,
+}
+
 /// What came of a forbidden act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActOutcome {

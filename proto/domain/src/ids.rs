@@ -80,9 +80,36 @@ id!(
     SessionId
 );
 id!(
+    /// One viewer's playback of one content.
+    PlaybackId
+);
+id!(
+    /// An asset of the library of references, which uploads are compared with.
+    ReferenceId
+);
+id!(
+    /// A run of reprocessing over several contents.
+    RunId
+);
+id!(
+    /// An address that is told what happens to a user's contents.
+    WebhookId
+);
+id!(
     /// One event; the log takes an id once.
     EventId
 );
+
+impl PlanId {
+    /// Returns the plan that an event leads to, said at `time_us`: a plan that is made again has the same name, and whoever
+    /// says the event knows the plan's folder before it is made.
+    pub fn of_event(event: EventId, time_us: i64) -> Self {
+        let derived = EventId::derived(&[b"plan", event.as_bytes()]);
+        let mut random = [0; 10];
+        random.copy_from_slice(&derived.as_bytes()[..10]);
+        Self::new(u64::try_from(time_us / 1000).unwrap_or(0), &random)
+    }
+}
 
 impl EventId {
     /// Returns the id that follows from its cause (UUIDv5), so that doing the work again repeats the id. Each part is

@@ -1,9 +1,11 @@
 //! The words of the platform: plain values that every room shares, without I/O, clocks or randomness.
 //!
 //! Read in this order: time, what the source is (`probe`), what we want (`ladder`), how the work is cut
-//! (`grid`, `plan`), how it is protected (`protection`), what came out (`rendition`), where it lies (`object_key`).
+//! (`grid`, `plan`), how it is protected (`protection`), what came out (`rendition`), where it lies (`object_key`), who may
+//! see it and how far it is (`desk`).
 
 mod colour;
+mod desk;
 mod digest;
 mod grid;
 mod ids;
@@ -20,9 +22,10 @@ mod revision;
 mod schema;
 
 pub use colour::Colour;
+pub use desk::{ContentState, RenditionState, StepName, StepState, SubscriptionTier, UserRole, Visibility, WordError};
 pub use digest::Digest;
 pub use grid::{Grid, GridError};
-pub use ids::{ContentId, EventId, IdError, PlanId, SessionId, UserId};
+pub use ids::{ContentId, EventId, IdError, PlanId, PlaybackId, ReferenceId, RunId, SessionId, UserId, WebhookId};
 pub use ladder::{
     AudioCodec, AudioRung, AudioVariant, Ladder, LadderError, LadderFile, Policy, Preset, Variant, VideoRung,
     VideoVariant,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentId, PlanId, RenditionName, Revision, SessionId};
+use crate::{ContentId, Digest, PlanId, ReferenceId, RenditionName, Revision, SessionId};
 
 /// The longest key S3 takes, in bytes.
 const OBJECT_KEY_BYTES_MAX: usize = 1024;
@@ -55,6 +55,26 @@ impl ObjectKey {
     /// The object that says that a revision's work is to stop.
     pub fn cancel_mark(content: ContentId, revision: Revision) -> Self {
         Self(format!("work/{content}/{revision}/cancelled"))
+    }
+
+    /// The fingerprint of a revision's source, in its placement's bucket: later additions to the library are compared with it.
+    pub fn fingerprint(content: ContentId, revision: Revision) -> Self {
+        Self(format!("work/{content}/{revision}/fingerprint.bin"))
+    }
+
+    /// The object that names the library's present index, in the default bucket; the one library object that changes.
+    pub fn library_pointer() -> Self {
+        Self("library/current.json".to_owned())
+    }
+
+    /// One immutable index of the library, named by the hexadecimal SHA-256 of its bytes.
+    pub fn library_index(digest: &Digest) -> Self {
+        Self(format!("library/index-{digest}.bin"))
+    }
+
+    /// One reference's fingerprint, of which indexes are built.
+    pub fn library_reference(reference: ReferenceId) -> Self {
+        Self(format!("library/references/{reference}.bin"))
     }
 
     /// A short-lived object by which one process sees whether a bucket takes writes.
@@ -117,6 +137,21 @@ impl ObjectKey {
     /// The DASH media presentation description.
     pub fn mpd() -> Self {
         Self("manifest.mpd".to_owned())
+    }
+
+    /// A package's still picture, JPEG.
+    pub fn poster() -> Self {
+        Self("poster.jpg".to_owned())
+    }
+
+    /// A package's storyboard: which tile of which sheet shows which span, WebVTT.
+    pub fn storyboard() -> Self {
+        Self("storyboard.vtt".to_owned())
+    }
+
+    /// One sheet of a storyboard's tiles, JPEG; `index` starts at 0.
+    pub fn storyboard_sheet(index: u32) -> Self {
+        Self(format!("storyboard-{index:03}.jpg"))
     }
 
     /// What a package holds; stored last, so that a package with it is complete.

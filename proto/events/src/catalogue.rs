@@ -71,6 +71,9 @@ events! {
         source: SourceObject,
         /// The file's name as the creator gave it; shown, never trusted.
         file_name: String,
+        /// The content's title as the creator gave it; shown, never trusted.
+        #[serde(default)]
+        title: String,
     }
 
     /// The upload is sound: its container, its limits, its virus scan.
@@ -86,6 +89,12 @@ events! {
         container: String,
         /// Its length in milliseconds, where its headers tell.
         duration_ms: Option<u64>,
+        /// The file's name as the creator gave it.
+        #[serde(default)]
+        file_name: String,
+        /// The content's title as the creator gave it.
+        #[serde(default)]
+        title: String,
     }
 
     /// The upload ends here.
@@ -115,6 +124,9 @@ events! {
         source: SourceObject,
         /// Who cleared it.
         cleared_by: ClearedBy,
+        /// Whether somebody waits for it.
+        #[serde(default)]
+        lane: Lane,
     }
 
     /// One chunk's objects are stored.
@@ -326,10 +338,11 @@ pub struct VariantJob {
 }
 
 /// How urgent a chunk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Somebody waits.
+    #[default]
     Interactive,
     /// Reprocessing.
     Bulk,

@@ -103,7 +103,7 @@ topics! {
     UploadCompleted = media(
         "media.upload.completed",
         &["upload-ingestor"],
-        &["copyright-scanner", "virus-scanner", "ai-moderation"],
+        &["copyright-scanner", "virus-scanner", "ai-moderation", "content"],
     );
     /// The upload ends here.
     UploadBlocked = media(
@@ -122,7 +122,7 @@ topics! {
     /// One chunk is to be transcoded; reprocessing, nobody waits.
     TranscodeRequestedBulk = requests("media.transcode.requested.bulk", &["transcoder-bulk"]);
     /// One chunk's objects are stored.
-    ChunkTranscoded = media("media.chunk.transcoded", &["transcoder", "transcoder-bulk"], &["transcoding-orchestrator", "drm-packager"]);
+    ChunkTranscoded = media("media.chunk.transcoded", &["transcoder", "transcoder-bulk"], &["transcoding-orchestrator", "drm-packager", "content"]);
     /// One variant is complete.
     TranscodingCompleted = media(
         "media.transcoding.completed",

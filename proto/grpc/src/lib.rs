@@ -2,3 +2,4 @@
 //! between messages and the words of `domain`, which check what came over the wire.
 
 pub mod licence;
+pub mod user;

@@ -3,6 +3,8 @@
 //!
 //! Claims need no dialect so far: a lease is one conditional upsert, which is atomic on both.
 
+mod search;
 mod sqlite;
 
-pub(crate) use sqlite::{Connection, Database, Transaction};
+pub(crate) use search::{SEARCH, SEARCH_DELETE, SEARCH_INSERT, ScalarQuery, search_query};
+pub(crate) use sqlite::{Connection, Database, Query, Transaction};

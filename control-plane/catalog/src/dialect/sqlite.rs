@@ -12,6 +12,8 @@ use crate::{CatalogError, schema};
 
 /// A connection of the engine.
 pub(crate) type Connection = sqlx::SqliteConnection;
+/// A statement of the engine with what is bound to it.
+pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 /// A transaction of the engine.
 pub(crate) type Transaction = sqlx::Transaction<'static, sqlx::Sqlite>;
 

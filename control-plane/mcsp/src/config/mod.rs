@@ -2,6 +2,7 @@
 //! one before. Unknown keys and wrong values are refused with where they stand.
 
 pub(crate) mod command;
+mod desk;
 mod engines;
 mod finding;
 mod keys;
@@ -23,6 +24,7 @@ use mcsp_events::{Durability, Topic};
 use mcsp_runtime::telemetry;
 use mcsp_sandbox::child::Isolation;
 
+pub(crate) use desk::Desk;
 pub(crate) use engines::{CatalogEngine, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine};
 pub(crate) use finding::{Finding, Origin};
 pub(crate) use settings::Role;
@@ -68,6 +70,10 @@ pub(crate) struct Config {
     pub(crate) plan: PlanPolicy,
     /// Where health, readiness and metrics are served.
     pub(crate) http: SocketAddr,
+    /// The address that users reach it by, where it is not that of `http`.
+    pub(crate) public_url: Option<String>,
+    /// What the desk's services are told.
+    pub(crate) desk: Desk,
     /// What the node says of itself, but for its name.
     pub(crate) telemetry: Telemetry,
     settings: Settings,
@@ -107,6 +113,13 @@ pub(crate) struct Endpoint {
     pub(crate) cors_origins: Vec<String>,
     /// The file of its keys.
     pub(crate) credentials: PathBuf,
+}
+
+impl Endpoint {
+    /// Returns the address that clients reach it by.
+    pub(crate) fn url(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
 }
 
 /// The worker.
@@ -161,8 +174,13 @@ impl Config {
         match role {
             Role::Licence => self.licence_listen.is_some(),
             Role::Objects => self.endpoint.is_some(),
-            Role::Orchestrate | Role::Transcode | Role::Package | Role::Relay | Role::Upkeep => true,
+            _ => true,
         }
+    }
+
+    /// Returns the address that users reach the node's HTTP listener by.
+    pub(crate) fn public_http(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.http))
     }
 
     /// Returns where a region's bytes may live; without a name, the only region there is.

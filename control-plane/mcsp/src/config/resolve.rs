@@ -16,7 +16,7 @@ use super::finding::{Finding, Origin};
 use super::settings::{self, Lines, Protection, Role, Settings};
 use super::show::toml_of;
 use super::sources::Layer;
-use super::{Config, Endpoint, Log, PlanPolicy, Retry, Telemetry, TopicOptions, Worker, keys};
+use super::{Config, Desk, Endpoint, Log, PlanPolicy, Retry, Telemetry, TopicOptions, Worker, keys};
 
 /// The one region where the configuration names none, and its bucket.
 const LOCAL: (&str, &str) = ("local", "mcsp-local");
@@ -46,6 +46,8 @@ struct Resolved {
     retry: Retry,
     plan: PlanPolicy,
     http: SocketAddr,
+    public_url: Option<String>,
+    desk: Desk,
     telemetry: Telemetry,
 }
 
@@ -74,6 +76,8 @@ impl Resolved {
             retry: self.retry,
             plan: self.plan,
             http: self.http,
+            public_url: self.public_url,
+            desk: self.desk,
             telemetry: self.telemetry,
             settings,
             layers,
@@ -82,7 +86,7 @@ impl Resolved {
 }
 
 /// Collects what is wrong; a value that is wrong is nothing, so that one run tells everything.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     layers: &'a [Layer],
     findings: Vec<Finding>,
 }
@@ -116,6 +120,8 @@ impl Check<'_> {
         let retry = self.retry(&settings.retry);
         let plan = self.plan(&settings.plan);
         let http = self.address(&["http", "listen"], &settings.http.listen);
+        let public_url = self.public_url(&["http", "public_url"], &settings.http.public_url);
+        let desk = self.desk(settings);
         let telemetry = self.telemetry(&settings.telemetry);
         Some(Resolved {
             log: Log { engine: log?, lease, topics },
@@ -130,11 +136,13 @@ impl Check<'_> {
             retry,
             plan: plan?,
             http: http?,
+            public_url,
+            desk: desk?,
             telemetry: telemetry?,
         })
     }
 
-    fn fault(&mut self, path: &[&str], value: impl serde::Serialize, rule: impl Into<String>) {
+    pub(super) fn fault(&mut self, path: &[&str], value: impl serde::Serialize, rule: impl Into<String>) {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
         let origin = origin(self.layers, &path);
         let value = toml_of(&serde_json::to_value(value).unwrap_or_default());
@@ -245,11 +253,7 @@ impl Check<'_> {
                 "* or an origin such as https://example.org wanted",
             );
         }
-        let public_url = Some(endpoint.public_url.trim_end_matches('/')).filter(|url| !url.is_empty());
-        if public_url.is_some_and(|url| url == "*" || !is_origin(url)) {
-            let rule = "http:// or https:// with a host and no path wanted";
-            self.fault(&["objects", "endpoint", "public_url"], &endpoint.public_url, rule);
-        }
+        let public_url = self.public_url(&["objects", "endpoint", "public_url"], &endpoint.public_url);
         if endpoint.listen.is_empty() {
             return None;
         }
@@ -259,7 +263,7 @@ impl Check<'_> {
             path => PathBuf::from(path),
         };
         let cors_origins = endpoint.cors_origins.clone();
-        Some(Endpoint { listen, public_url: public_url.map(str::to_owned), cors_origins, credentials })
+        Some(Endpoint { listen, public_url, cors_origins, credentials })
     }
 
     fn placement(&mut self, regions: &BTreeMap<String, String>) -> BTreeMap<String, Bucket> {
@@ -325,6 +329,15 @@ impl Check<'_> {
         let none = telemetry.otlp.is_empty();
         let otlp = if none { None } else { Some(self.url(&["telemetry", "otlp"], &telemetry.otlp, engines::http)?) };
         Some(Telemetry { otlp, filter: telemetry.log.clone(), format })
+    }
+
+    /// Reads the address that others reach a listener by; none where it is that of the listener.
+    fn public_url(&mut self, path: &[&str], url: &str) -> Option<String> {
+        let trimmed = Some(url.trim_end_matches('/')).filter(|url| !url.is_empty())?;
+        if trimmed == "*" || !is_origin(trimmed) {
+            self.fault(path, url, "http:// or https:// with a host and no path wanted");
+        }
+        Some(trimmed.to_owned())
     }
 
     fn address(&mut self, path: &[&str], text: &str) -> Option<SocketAddr> {

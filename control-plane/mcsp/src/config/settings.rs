@@ -30,6 +30,11 @@ pub(crate) struct Settings {
     pub(crate) retry: Retry,
     pub(crate) plan: Plan,
     pub(crate) http: Http,
+    pub(crate) identity: Identity,
+    pub(crate) upload: Upload,
+    pub(crate) moderation: Moderation,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) sagas: Sagas,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -49,6 +54,11 @@ impl Default for Settings {
             retry: Retry::default(),
             plan: Plan::default(),
             http: Http::default(),
+            identity: Identity::default(),
+            upload: Upload::default(),
+            moderation: Moderation::default(),
+            webhooks: Webhooks::default(),
+            sagas: Sagas::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -66,12 +76,30 @@ macro_rules! words {
 words!(
     /// A part of the platform that a node may take.
     Role {
+        /// Answers the REST interface, WebSockets and pages.
+        Api,
+        /// Serves packages to whoever carries a token for them.
+        Edge,
+        /// Checks what was uploaded: container, limits, malware.
+        Ingest,
+        /// Compares uploads with the library of references.
+        Copyright,
+        /// Looks at uploads by rules, and keeps the queue of what people must look at.
+        Moderate,
         /// Turns a cleared upload into a plan and its chunk requests, and sees when a variant is complete.
         Orchestrate,
         /// Transcodes chunks that somebody waits for, and those of reprocessing.
         Transcode,
         /// Encrypts and packages what is complete.
         Package,
+        /// Makes posters and storyboards.
+        Thumbnails,
+        /// Keeps every content's state, drives its publication, removes what was deleted.
+        Content,
+        /// Writes and shows the documents of search.
+        Search,
+        /// Tells users what happens to their contents, by WebSocket and webhook.
+        Notify,
         /// Keeps content keys and hands them out.
         Licence,
         /// Carries the catalogue's outbox to the log.
@@ -85,15 +113,40 @@ words!(
 
 impl Role {
     /// Every role.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Orchestrate, Self::Transcode, Self::Package, Self::Licence, Self::Relay, Self::Objects, Self::Upkeep];
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Api,
+        Self::Edge,
+        Self::Ingest,
+        Self::Copyright,
+        Self::Moderate,
+        Self::Orchestrate,
+        Self::Transcode,
+        Self::Package,
+        Self::Thumbnails,
+        Self::Content,
+        Self::Search,
+        Self::Notify,
+        Self::Licence,
+        Self::Relay,
+        Self::Objects,
+        Self::Upkeep,
+    ];
 
     /// Returns the name, as the configuration has it.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Api => "api",
+            Self::Edge => "edge",
+            Self::Ingest => "ingest",
+            Self::Copyright => "copyright",
+            Self::Moderate => "moderate",
             Self::Orchestrate => "orchestrate",
             Self::Transcode => "transcode",
             Self::Package => "package",
+            Self::Thumbnails => "thumbnails",
+            Self::Content => "content",
+            Self::Search => "search",
+            Self::Notify => "notify",
             Self::Licence => "licence",
             Self::Relay => "relay",
             Self::Objects => "objects",
@@ -247,8 +300,54 @@ table!(Plan {
     ladder: String = String::new(),
 });
 table!(Http {
-    /// Address and port of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one.
+    /// Address and port of the REST interface, the pages, the edge, and of `/healthz`, `/readyz` and `/metrics`; port 0 takes a
+    /// free one.
     listen: String = "127.0.0.1:8090".to_owned(),
+    /// The address that users reach it by, such as `https://video.example.org`; empty for `http://` and `listen`.
+    public_url: String = String::new(),
+});
+table!(Identity {
+    /// The address of the administrator, whose account is made at the first start with the password in
+    /// `data/secrets/admin.password`, which is made where it is missing; empty for none.
+    admin_email: String = "admin@mcsp.example".to_owned(),
+});
+table!(Upload {
+    /// The largest upload, MiB.
+    #[schemars(range(min = 1, max = 5_000_000))]
+    size_mib_max: u32 = 102_400,
+    /// The longest upload, hours.
+    #[schemars(range(min = 1, max = 48))]
+    duration_h_max: u32 = 12,
+    /// How long an upload may take, hours.
+    #[schemars(range(min = 1, max = 168))]
+    session_h: u32 = 48,
+    /// Uploads that one user may have open.
+    #[schemars(range(min = 1, max = 10_000))]
+    open_max: u32 = 200,
+    /// A file with the residency policy: which region takes whose uploads; empty where the first region takes all.
+    residency: String = String::new(),
+});
+table!(Moderation {
+    /// A file with the words that are looked for in titles and names, `{"words": {"<label>": ["<words>", …]}}`; empty for the
+    /// built-in list.
+    words: String = String::new(),
+});
+words!(
+    /// Where webhooks may go.
+    Reach {
+        /// To public addresses, by https alone.
+        Public,
+        /// To this machine and to private networks as well, and by http: for trials.
+        Private,
+    }
+);
+table!(Webhooks {
+    /// Where webhooks may go.
+    reach: Reach = Reach::Public,
+});
+table!(Sagas {
+    /// Where publications are driven: `journal:` (in `data/sagas.db`) or `journal:PATH`.
+    url: String = "journal:".to_owned(),
 });
 table!(Telemetry {
     /// Where spans are sent, `http://HOST:PORT` of an OTLP collector over gRPC; empty for nowhere.

@@ -187,8 +187,8 @@ fn values_of_another_kind_are_named() {
         "mcsp.toml: [worker] isolation = \"none\": strict or reduced allowed"
     );
     assert_eq!(
-        findings("roles = ['transcode', 'api']"),
-        "mcsp.toml: roles = [\"transcode\", \"api\"]: a list of orchestrate, transcode, package, licence, relay, objects or upkeep allowed"
+        findings("roles = ['transcode', 'dash']"),
+        "mcsp.toml: roles = [\"transcode\", \"dash\"]: a list of api, edge, ingest, copyright, moderate, orchestrate, transcode, package, thumbnails, content, search, notify, licence, relay, objects or upkeep allowed"
     );
     assert_eq!(findings("roles = 'package'").lines().count(), 1);
     assert_eq!(findings("roles = []"), "mcsp.toml: roles = []: at least one role is wanted");

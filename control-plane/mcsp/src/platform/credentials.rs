@@ -1,4 +1,5 @@
-//! The keys of the embedded S3 endpoint: made once, mode 0600, `{"access_key": …, "secret_key": …}`.
+//! What the node makes once and keeps to its owner, mode 0600: the keys of the embedded S3 endpoint,
+//! `{"access_key": …, "secret_key": …}`, and the administrator's password.
 
 use std::fs;
 use std::io::Write;
@@ -29,27 +30,53 @@ pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<S3Credentials> {
     if !path.exists() {
         make(path).with_context(name)?;
     }
-    let meta = fs::metadata(path).with_context(name)?;
-    ensure!(meta.is_file() && meta.len() <= FILE_BYTES_MAX, "{} is no small file", name());
-    ensure!(meta.mode() & 0o077 == 0, "{} may be read by others: mode {:o}, 600 wanted", name(), meta.mode() & 0o777);
-    let text = Zeroizing::new(fs::read_to_string(path).with_context(name)?);
+    let text = read_own(path).with_context(name)?;
     // A parser's message may repeat what stands in the file.
     let pair: Pair =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} holds no access_key and secret_key", name()))?;
     Ok(S3Credentials { access_key: pair.access_key, secret_key: pair.secret_key.to_string() })
 }
 
+/// Reads a password of one line, or makes one.
+///
+/// # Errors
+/// When the file is readable by others, or cannot be made.
+pub(crate) fn password(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let name = || format!("password {}", path.display());
+    if !path.exists() {
+        let mut random = Zeroizing::new([0; 16]);
+        getrandom::fill(random.as_mut()).map_err(|error| anyhow!("no randomness: {error}"))?;
+        write_first(path, Zeroizing::new(hex::encode(random.as_ref()) + "\n").as_bytes()).with_context(name)?;
+    }
+    let text = read_own(path).with_context(name)?;
+    Ok(Zeroizing::new(text.trim_end().to_owned()))
+}
+
+/// Reads a small file that its owner alone may read.
+fn read_own(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let meta = fs::metadata(path)?;
+    ensure!(meta.is_file() && meta.len() <= FILE_BYTES_MAX, "no small file");
+    ensure!(meta.mode() & 0o077 == 0, "may be read by others: mode {:o}, 600 wanted", meta.mode() & 0o777);
+    Ok(Zeroizing::new(fs::read_to_string(path)?))
+}
+
 fn make(path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().context("a file lies in a folder")?;
-    fs::create_dir_all(folder)?;
     let mut random = Zeroizing::new([0; 40]);
     getrandom::fill(random.as_mut()).map_err(|error| anyhow!("no randomness: {error}"))?;
     let pair = Pair { access_key: hex::encode(&random[..10]), secret_key: Zeroizing::new(hex::encode(&random[10..])) };
-    let beside = folder.join(format!(".{}-{}", std::process::id(), hex::encode(&random[..4])));
+    write_first(path, &Zeroizing::new(serde_json::to_vec_pretty(&pair)?))
+}
+
+/// Writes a file, mode 0600, unless another process was first; whoever comes second reads that one.
+fn write_first(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder)?;
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|error| anyhow!("no randomness: {error}"))?;
+    let beside = folder.join(format!(".{}-{}", std::process::id(), hex::encode(random)));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(&Zeroizing::new(serde_json::to_vec_pretty(&pair)?))?;
+    file.write_all(bytes)?;
     file.sync_all()?;
-    // The first process's pair stays; this one then reads that.
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     match linked {

@@ -1,7 +1,7 @@
 //! The engines of a node, picked by the configuration. Only here are engines named; everything above sees ports.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use mcsp_embedded::{
 use mcsp_events::TopicName;
 use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, TtlStore, chain};
 use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys};
+use mcsp_services::read_or_make_token_keys;
 
 use tokio::sync::OnceCell;
 
@@ -102,7 +103,10 @@ impl Engines {
     pub(crate) async fn endpoint(&self, config: &Config) -> anyhow::Result<S3Endpoint> {
         let Some(endpoint) = &config.endpoint else { bail!("objects.endpoint.listen names no address") };
         let pair = credentials::read_or_make(&endpoint.credentials)?;
-        let options = S3Options { cors_origins: endpoint.cors_origins.clone(), ..S3Options::default() };
+        let mut cors_origins = endpoint.cors_origins.clone();
+        // The studio's own page uploads to it.
+        cors_origins.push(config.public_http());
+        let options = S3Options { cors_origins, announce: true, ..S3Options::default() };
         Ok(S3Endpoint::new(self.folders.clone(), vec![pair], options).await?)
     }
 }
@@ -137,12 +141,29 @@ pub(crate) async fn open_licence(config: &Config, engines: &Engines) -> anyhow::
 /// # Errors
 /// As `open_licence`.
 pub(crate) async fn open_licence_service(config: &Config, engines: &Engines) -> anyhow::Result<LicenceService> {
+    let catalog = engines.catalog(config).await?;
+    let tokens = read_or_make_token_keys(&secret(config, "drm-keys.json")?)?;
+    Ok(LicenceService::open(catalog, master_keys(config)?).await?.with_tokens(tokens))
+}
+
+/// Returns the keys that seal what the catalog keeps secret.
+///
+/// # Errors
+/// When a file cannot be read or made.
+pub(crate) fn master_keys(config: &Config) -> anyhow::Result<MasterKeys> {
+    let master = MasterKey::read_or_make(&secret(config, "master.key")?)?;
+    let older = config.licence_older_keys.iter().map(|path| MasterKey::read(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(MasterKeys::new(master, older))
+}
+
+/// Returns the path of a file in the folder of secrets, which is made where it is missing.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub(crate) fn secret(config: &Config, name: &str) -> anyhow::Result<PathBuf> {
     let secrets = config.data.join("secrets");
     make_private_folder(&secrets)?;
-    let master = MasterKey::read_or_make(&secrets.join("master.key"))?;
-    let older = config.licence_older_keys.iter().map(|path| MasterKey::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let catalog = engines.catalog(config).await?;
-    Ok(LicenceService::open(catalog, MasterKeys::new(master, older)).await?)
+    Ok(secrets.join(name))
 }
 
 async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Arc<dyn TtlStore>)> {
@@ -175,12 +196,11 @@ fn open_folders(config: &Config) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
         ObjectsEngine::Files(root) => root,
         ObjectsEngine::S3(_) => bail!("objects.url: s3 is not built in"),
     };
-    // Only a node that answers the endpoint holds its keys.
+    // Only a node that answers the endpoint, or signs addresses of it, holds its keys.
     let presigner = match &config.endpoint {
-        Some(endpoint) if config.has_work(Role::Objects) => {
+        Some(endpoint) if config.roles.iter().any(|role| matches!(role, Role::Objects | Role::Api)) => {
             let pair: S3Credentials = credentials::read_or_make(&endpoint.credentials)?;
-            let url = endpoint.public_url.clone().unwrap_or_else(|| format!("http://{}", endpoint.listen));
-            Some((url, pair))
+            Some((endpoint.url(), pair))
         }
         _ => None,
     };

@@ -1,5 +1,5 @@
 //! What a node says of itself: `/healthz` (the process lives), `/readyz` (its engines answer, or which does not), `/metrics`
-//! (Prometheus text; lag is asked for when somebody scrapes, never in between).
+//! (Prometheus text; lag is asked for when somebody scrapes, never in between), beside the routes of its roles.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,17 +41,19 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<(TcpListener, So
     Ok((listener, local))
 }
 
-/// Answers until told to stop.
+/// Answers until told to stop; `routes` are those of the node's roles.
 ///
 /// # Errors
 /// When the listener fails.
-pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>) -> anyhow::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, routes: Router) -> anyhow::Result<()> {
     let stop = node.shutdown.clone();
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(node);
+        .with_state(node)
+        .merge(routes)
+        .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.context("http server")
 }
 

@@ -3,7 +3,8 @@
 pub(crate) mod args;
 mod credentials;
 pub(crate) mod dead;
-mod engines;
+mod desk;
+pub(crate) mod engines;
 pub(crate) mod groups;
 mod http;
 mod records;
@@ -11,6 +12,7 @@ mod roles;
 pub(crate) mod submit;
 pub(crate) mod trace;
 mod up;
+mod upkeep;
 
 pub(crate) use up::up;
 

@@ -4,15 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mcsp_runtime::now_us;
+use axum::Router;
 use mcsp_runtime::stage::{Backoff, CancelLookup, Runner, RunnerOptions, Stage};
+use mcsp_runtime::{ObjectStore, chain};
 use mcsp_sandbox::Sandbox;
 use mcsp_services::Relay;
-use mcsp_stages::{BulkTranscoder, DrmPackager, Orchestrator, PlanSettings, Stores, Transcoder};
+use mcsp_services::content::ContentFacts;
+use mcsp_services::moderation::ReviewQueue;
+use mcsp_services::notify::Notification;
+use mcsp_services::search::{Indexer, SearchIndexer};
+use mcsp_services::upload::StoredObject;
+use mcsp_stages::{
+    BulkTranscoder, CopyrightScanner, DrmPackager, IngestPolicy, Moderator, Orchestrator, PlanSettings, Rules, Stores,
+    ThumbnailGenerator, Transcoder, UploadIngestor,
+};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::desk::Desk;
 use super::engines::{Engines, open_licence, open_licence_service};
+use super::upkeep::Upkeep;
 use super::worker_name;
 use crate::config::{Config, Role};
 
@@ -20,8 +32,6 @@ use crate::config::{Config, Role};
 const UPKEEP_EVERY: Duration = Duration::from_secs(300);
 /// A day, for clocks that differ.
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
-/// The age from which an upload that nobody goes on with is removed.
-const UPLOAD_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Running roles; each ends when told to stop, or with its fault.
 pub(crate) type Running = JoinSet<(Role, anyhow::Result<()>)>;
@@ -30,8 +40,14 @@ pub(crate) type Running = JoinSet<(Role, anyhow::Result<()>)>;
 pub(crate) struct Starter<'a> {
     pub(crate) config: &'a Config,
     pub(crate) engines: &'a Arc<Engines>,
+    /// The desk's services.
+    pub(crate) desk: Desk,
     pub(crate) shutdown: &'a CancellationToken,
     pub(crate) running: &'a mut Running,
+    /// Where the S3 endpoint listens, until its role takes it.
+    pub(crate) objects: Option<TcpListener>,
+    /// The HTTP routes of the roles that were started.
+    pub(crate) routes: Router,
 }
 
 impl Starter<'_> {
@@ -41,6 +57,22 @@ impl Starter<'_> {
     /// When what it needs cannot be opened.
     pub(crate) async fn start(&mut self, role: Role) -> anyhow::Result<()> {
         match role {
+            Role::Api => self.routes(self.desk.api(self.shutdown).await?),
+            Role::Edge => self.routes(self.desk.edge()?),
+            Role::Ingest => self.ingest()?,
+            Role::Copyright => {
+                let library = self.library()?;
+                self.stage(role, CopyrightScanner::new(self.stores(), self.sandbox()?, library));
+            }
+            Role::Moderate => self.moderate().await?,
+            Role::Thumbnails => self.stage(role, ThumbnailGenerator::new(self.stores(), self.sandbox()?)),
+            Role::Content => self.content().await?,
+            Role::Search => {
+                let catalog = self.engines.catalog(self.config).await?;
+                self.stage(role, Indexer::new(catalog.clone()));
+                self.stage(role, SearchIndexer::new(catalog));
+            }
+            Role::Notify => self.notify().await?,
             Role::Orchestrate => {
                 let orchestrator = Orchestrator::new(self.stores(), self.sandbox()?, self.plans()?);
                 // The end of one film must not wait for the analysis of the next.
@@ -58,6 +90,59 @@ impl Starter<'_> {
             Role::Objects => self.objects().await?,
             Role::Upkeep => self.upkeep().await?,
         }
+        Ok(())
+    }
+
+    fn routes(&mut self, routes: Router) {
+        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    }
+
+    fn ingest(&mut self) -> anyhow::Result<()> {
+        let desk = &self.config.desk;
+        let (len_bytes_max, duration_s_max) = (desk.upload_bytes_max, desk.upload_duration_max.as_secs());
+        let policy = IngestPolicy { len_bytes_max, duration_s_max, ..IngestPolicy::default() };
+        self.stage(Role::Ingest, UploadIngestor::new(self.stores(), self.sandbox()?, policy));
+        Ok(())
+    }
+
+    /// Returns the bucket of the library of references: the first one.
+    fn library(&self) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let placement = self.config.placement(self.config.placement.keys().next().map(String::as_str))?;
+        Ok(self.engines.buckets.of(&placement)?)
+    }
+
+    async fn moderate(&mut self) -> anyhow::Result<()> {
+        let rules = match &self.config.desk.words {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                Rules::parse(&text).with_context(|| path.display().to_string())?
+            }
+            None => Rules::default(),
+        };
+        self.stage(Role::Moderate, Moderator::new(self.stores(), self.sandbox()?, rules));
+        self.stage(Role::Moderate, ReviewQueue::new(self.engines.catalog(self.config).await?));
+        Ok(())
+    }
+
+    /// Hears facts, drives publications, and does in the background what was put off.
+    async fn content(&mut self) -> anyhow::Result<()> {
+        let service = self.desk.content().await?;
+        self.stage(Role::Content, ContentFacts::new(service.clone()));
+        let stop = self.shutdown.clone();
+        self.running.spawn(async move {
+            service.run(stop.cancelled_owned()).await;
+            (Role::Content, Ok(()))
+        });
+        Ok(())
+    }
+
+    async fn notify(&mut self) -> anyhow::Result<()> {
+        self.stage(Role::Notify, Notification::new(self.engines.catalog(self.config).await?));
+        let (sender, stop) = (self.desk.sender().await?, self.shutdown.clone());
+        self.running.spawn(async move {
+            sender.run(stop.cancelled_owned()).await;
+            (Role::Notify, Ok(()))
+        });
         Ok(())
     }
 
@@ -135,11 +220,24 @@ impl Starter<'_> {
     }
 
     async fn objects(&mut self) -> anyhow::Result<()> {
-        let Some(endpoint) = &self.config.endpoint else { return Ok(()) };
-        let listen = endpoint.listen;
-        let listener =
-            tokio::net::TcpListener::bind(listen).await.with_context(|| format!("objects.endpoint.listen {listen}"))?;
-        let router = self.engines.endpoint(self.config).await?.router();
+        let Some(listener) = self.objects.take() else { return Ok(()) };
+        let endpoint = self.engines.endpoint(self.config).await?;
+        let router = endpoint.router();
+        let (uploads, told) = (self.desk.uploads().await?, self.shutdown.clone());
+        self.running.spawn(async move {
+            let deliver = endpoint.deliver(|created| {
+                let uploads = uploads.clone();
+                async move {
+                    let stored = StoredObject { bucket: created.bucket, key: created.key };
+                    uploads.object_created(&stored).await.map_err(|error| chain(&error))
+                }
+            });
+            let delivered = tokio::select! {
+                delivered = deliver => delivered.context("announcements of stored objects"),
+                () = told.cancelled() => Ok(()),
+            };
+            (Role::Objects, delivered)
+        });
         let stop = self.shutdown.clone();
         self.running.spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
@@ -150,25 +248,19 @@ impl Starter<'_> {
 
     /// Removes what has expired, now and then.
     async fn upkeep(&mut self) -> anyhow::Result<()> {
-        let (engines, stop) = (Arc::clone(self.engines), self.shutdown.clone());
-        let catalog = self.engines.catalog(self.config).await?;
-        let inbox_keep_us = inbox_keep_us(self.config);
+        let upkeep = Upkeep {
+            engines: Arc::clone(self.engines),
+            catalog: self.engines.catalog(self.config).await?,
+            uploads: self.desk.uploads().await?,
+            content: self.desk.content().await?,
+            inbox_keep_us: inbox_keep_us(self.config),
+        };
+        let stop = self.shutdown.clone();
         self.running.spawn(async move {
             while !stop.is_cancelled() {
-                let log = engines.log.sweep(now_us()).await.map_err(|error| error.to_string());
-                let ledger = engines.ledger.sweep().await.map_err(|error| error.to_string());
-                let inbox = catalog
-                    .sweep_inbox(now_us().saturating_sub(inbox_keep_us))
-                    .await
-                    .map_err(|error| error.to_string());
-                for swept in [log, ledger, inbox] {
-                    match swept {
-                        Ok(rows) => tracing::debug!(rows, "expired rows removed"),
-                        Err(error) => tracing::warn!(%error, "expired rows stay for now"),
-                    }
-                }
-                if let Err(error) = engines.sweep_uploads(UPLOAD_AGE_MAX).await {
-                    tracing::warn!(%error, "abandoned uploads stay for now");
+                tokio::select! {
+                    () = upkeep.round() => {}
+                    () = stop.cancelled() => break,
                 }
                 tokio::select! {
                     () = tokio::time::sleep(UPKEEP_EVERY) => {}

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use mcsp_domain::{ContentId, ObjectKey, Placement, Revision, SessionId, UserId, limits};
 use mcsp_events::{
-    Asset, ClearedBy, CopyrightCleared, DrmPackaged, Inputs, Outgoing, Seal, SourceObject, StageFailed, Topic,
+    Asset, ClearedBy, CopyrightCleared, DrmPackaged, Inputs, Lane, Outgoing, Seal, SourceObject, StageFailed, Topic,
 };
 use mcsp_runtime::{PutIf, now_us, telemetry};
 use tracing::Instrument;
@@ -54,6 +54,7 @@ pub(crate) async fn submit(args: &SubmitArgs) -> anyhow::Result<String> {
             owner: random_id(UserId::new)?,
             source,
             cleared_by: ClearedBy::Operator,
+            lane: Lane::Interactive,
         };
         let seal = Seal {
             source: "operator",

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use mcsp_runtime::telemetry;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::desk::Desk;
 use super::engines::Engines;
 use super::http;
 use super::roles::{Running, Starter};
@@ -34,19 +37,34 @@ async fn look_after(metrics: telemetry::metrics::Handle) {
 pub(crate) async fn up(config: &Config) -> anyhow::Result<()> {
     let telemetry = telemetry::start_with(&super::telemetry_options(config))?;
     let metrics = telemetry::metrics::install()?;
+    // Addresses are bound first: where a port was to be free, everything after speaks of the one that was taken.
+    let mut config = config.clone();
+    let (listener, address) = http::bind(config.http).await?;
+    config.http = address;
+    let objects = objects_listener(&mut config).await?;
+    let config = &config;
     let engines = Arc::new(Engines::open(config).await?);
     let shutdown = CancellationToken::new();
-    let (listener, address) = http::bind(config.http).await?;
     let working: Vec<Role> = config.roles.iter().copied().filter(|role| config.has_work(*role)).collect();
     let roles: Vec<String> = working.iter().map(|role| role.name().to_owned()).collect();
     tokio::spawn(look_after(metrics.clone()));
     let node = http::Node { engines: Arc::clone(&engines), metrics, roles, shutdown: shutdown.clone() };
-    let http = tokio::spawn(http::serve(listener, Arc::new(node)));
     let mut running = Running::new();
+    let desk = Desk::new(config, &engines);
+    let mut starter = Starter {
+        config,
+        engines: &engines,
+        desk,
+        shutdown: &shutdown,
+        running: &mut running,
+        objects,
+        routes: Router::new(),
+    };
     for role in &working {
-        let mut starter = Starter { config, engines: &engines, shutdown: &shutdown, running: &mut running };
         starter.start(*role).await.with_context(|| format!("role {}", role.name()))?;
     }
+    let routes = starter.routes;
+    let http = tokio::spawn(http::serve(listener, Arc::new(node), routes));
     announce(config, &working, address)?;
     let ended = until_told(&mut running, &shutdown).await;
     shutdown.cancel();
@@ -61,6 +79,16 @@ pub(crate) async fn up(config: &Config) -> anyhow::Result<()> {
     // Its last spans are sent, which may take seconds.
     tokio::task::block_in_place(|| drop(telemetry));
     ended.and(drained)
+}
+
+/// Binds the address of the S3 endpoint, where this node answers it, and notes which port it got.
+async fn objects_listener(config: &mut Config) -> anyhow::Result<Option<TcpListener>> {
+    let is_wanted = config.roles.contains(&Role::Objects);
+    let Some(endpoint) = config.endpoint.as_mut().filter(|_| is_wanted) else { return Ok(None) };
+    let listen = endpoint.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("objects.endpoint.listen {listen}"))?;
+    endpoint.listen = listener.local_addr()?;
+    Ok(Some(listener))
 }
 
 /// Waits for a signal, or for a role that ends by itself, which none should. From then on a further signal ends the process

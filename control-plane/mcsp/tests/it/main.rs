@@ -3,6 +3,7 @@
 
 mod clips;
 mod hostile;
+mod library;
 mod platform;
 mod protection;
 mod readers;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use mcsp_domain::{Bucket, EventId, Placement, RenditionKind, RenditionName, Tier};
-use mcsp_events::{BlockReason, ClearedBy, SourceObject};
+use mcsp_events::{BlockReason, ClearedBy, Lane, SourceObject};
 use mcsp_runtime::saga::testing::{Rehearsal, repeats_every_step, unwinds_from_every_step};
 use mcsp_runtime::saga::{self, Journal, Next, next, status};
 use proptest::prelude::*;
@@ -61,7 +61,13 @@ fn tell(text: &str) -> Told {
     match verb {
         "cleared" => {
             let source = SourceObject { key: key("sources/film.mp4"), etag: "e".into(), len_bytes: 1 };
-            Told::Cleared(CopyrightCleared { asset, owner, source, cleared_by: ClearedBy::Scanner })
+            Told::Cleared(CopyrightCleared {
+                asset,
+                owner,
+                source,
+                cleared_by: ClearedBy::Scanner,
+                lane: Lane::Interactive,
+            })
         }
         "completed" => Told::Completed(TranscodingCompleted {
             asset,

@@ -9,7 +9,7 @@ use mcsp_domain::{
 };
 use mcsp_embedded::{JournalEngine, JournalOptions};
 use mcsp_events::{
-    Asset, ClearedBy, CopyrightCleared, DrmPackaged, ModerationDecided, SourceObject, TranscodingCompleted,
+    Asset, ClearedBy, CopyrightCleared, DrmPackaged, Lane, ModerationDecided, SourceObject, TranscodingCompleted,
 };
 use mcsp_runtime::{SagaEngine, SagaState, SagaStatus};
 use mcsp_sagas::publish::{Action, Effect, Fact, NAME, Perform, definition, react, saga_id};
@@ -34,7 +34,7 @@ fn key(text: &str) -> ObjectKey {
 fn cleared() -> CopyrightCleared {
     let source = SourceObject { key: key("sources/film.mp4"), etag: "e".into(), len_bytes: 1 };
     let owner = UserId::from_bytes([3; 16]);
-    CopyrightCleared { asset: asset(), owner, source, cleared_by: ClearedBy::Scanner }
+    CopyrightCleared { asset: asset(), owner, source, cleared_by: ClearedBy::Scanner, lane: Lane::Interactive }
 }
 
 fn completed(variant: u16) -> TranscodingCompleted {

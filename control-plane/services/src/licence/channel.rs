@@ -16,23 +16,16 @@ use hyper_util::rt::TokioIo;
 use mcsp_domain::limits;
 use mcsp_grpc::licence::v1::licence_client::LicenceClient as Generated;
 use mcsp_grpc::licence::v1::licence_server::LicenceServer;
-use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::mpsc;
-use tonic::codegen::tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
+use tonic::codegen::tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::server::Router;
 use tonic::transport::{Endpoint, Server};
 
 use super::{LicenceClient, LicenceService};
+use crate::channel::{ANSWER_TIMEOUT, in_memory};
 
-/// Bytes in flight one way in memory: some answers.
-const MEMORY_PIPE_BYTES: usize = 64 << 10;
-/// Connections in memory that wait to be taken up: a client opens one, and another after a failure.
-const MEMORY_CONNECTIONS_MAX: usize = 8;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take: the catalog's longest wait, and more.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the service could not be served or reached.
 #[derive(Debug, thiserror::Error)]
@@ -87,25 +80,7 @@ pub enum Listener {
 /// Returns a client of a service in this process, over a connection in memory. Clones share it; the server ends with the
 /// last of them. Must be called inside a runtime.
 pub fn client(service: LicenceService) -> LicenceClient {
-    let (connections, incoming) = mpsc::channel::<io::Result<DuplexStream>>(MEMORY_CONNECTIONS_MAX);
-    tokio::spawn(async move {
-        let served = router(service).await.serve_with_incoming(ReceiverStream::new(incoming)).await;
-        if let Err(error) = served {
-            tracing::error!(error = mcsp_runtime::chain(&error), "licence service in memory ended");
-        }
-    });
-    let connect = move |_| {
-        let connections = connections.clone();
-        async move {
-            let (ours, theirs) = tokio::io::duplex(MEMORY_PIPE_BYTES);
-            let ended = |_| io::Error::new(io::ErrorKind::BrokenPipe, "licence service in memory has ended");
-            connections.send(Ok(theirs)).await.map_err(ended)?;
-            Ok::<_, io::Error>(TokioIo::new(ours))
-        }
-    };
-    // The name is never looked up.
-    let endpoint = Endpoint::from_static("http://licence.memory").timeout(ANSWER_TIMEOUT);
-    limited(endpoint.connect_with_connector_lazy(tower::service_fn(connect)))
+    limited(in_memory("licence", router(service)))
 }
 
 /// Returns a client of a service in another process of this machine, at a Unix socket. It connects when it is first used,

@@ -1,12 +1,12 @@
 //! Master keys: 32 secret bytes that seal content keys, in a file of their own, 64 hexadecimal digits, mode 0600.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use mcsp_domain::Digest;
 use zeroize::Zeroizing;
+
+use crate::secret_file::{self, SecretFile};
 
 /// Bytes of a master key: AES-256.
 const KEY_BYTES: usize = 32;
@@ -79,17 +79,15 @@ impl MasterKey {
     /// When it is missing, open to others, or holds no key.
     pub fn read(path: &Path) -> Result<Self, MasterKeyError> {
         let at = |action| move |source| MasterKeyError::File { path: path.to_owned(), action, source };
-        let meta = fs::metadata(path).map_err(at("read"))?;
-        let mode = meta.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(MasterKeyError::Open { path: path.to_owned(), mode });
-        }
         let from = format!("master key {}", path.display());
-        if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
-            let len_chars = usize::try_from(meta.len()).unwrap_or(usize::MAX);
-            return Err(MasterKeyError::Malformed { from, len_chars });
-        }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(at("read"))?);
+        let text = match secret_file::read(path, FILE_BYTES_MAX).map_err(at("read"))? {
+            SecretFile::Text(text) => text,
+            SecretFile::Open(mode) => return Err(MasterKeyError::Open { path: path.to_owned(), mode }),
+            SecretFile::Oversized(len_bytes) => {
+                let len_chars = usize::try_from(len_bytes).unwrap_or(usize::MAX);
+                return Err(MasterKeyError::Malformed { from, len_chars });
+            }
+        };
         Self::parse(text.trim_end(), &from)
     }
 
@@ -106,7 +104,7 @@ impl MasterKey {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(key.as_mut_slice()).map_err(MasterKeyError::Randomness)?;
         let text = Zeroizing::new(hex::encode(key.as_slice()) + "\n");
-        let made = write_new(path, text.as_bytes());
+        let made = secret_file::write_new(path, text.as_bytes());
         match made {
             Err(source) if source.kind() == ErrorKind::AlreadyExists => {}
             made => made.map_err(|source| MasterKeyError::File { path: path.to_owned(), action: "make", source })?,
@@ -119,7 +117,7 @@ impl MasterKey {
         &self.id
     }
 
-    pub(super) fn expose(&self) -> &[u8; KEY_BYTES] {
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.key
     }
 }
@@ -137,36 +135,20 @@ impl MasterKeys {
         Self { newest, older }
     }
 
-    pub(super) fn newest(&self) -> &MasterKey {
+    pub(crate) fn newest(&self) -> &MasterKey {
         &self.newest
     }
 
-    pub(super) fn find(&self, id: &str) -> Option<&MasterKey> {
+    pub(crate) fn find(&self, id: &str) -> Option<&MasterKey> {
         std::iter::once(&self.newest).chain(&self.older).find(|key| key.id == id)
     }
 }
 
-/// Writes a file that appears whole, on the disk, and readable by its owner alone; fails where there is one.
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut salt = [0; 8];
-    getrandom::fill(&mut salt).map_err(std::io::Error::other)?;
-    let unfinished = path.with_extension(format!("unfinished-{}", hex::encode(salt)));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::hard_link(&unfinished, path));
-    let _ = fs::remove_file(&unfinished);
-    // A key that is lost with the power takes all content keys with it.
-    written.and_then(|()| fs::File::open(folder)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

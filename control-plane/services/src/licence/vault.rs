@@ -30,6 +30,12 @@ pub enum LicenceError {
         /// The id.
         kid: KeyId,
     },
+    /// The plan has no keys.
+    #[error("plan {plan} has no keys")]
+    NoKeys {
+        /// The plan.
+        plan: PlanId,
+    },
     /// A master key that sealed keys was not given.
     #[error(
         "keys are sealed by master key {id}, which was not given: restore its file, or name it among the older ones"
@@ -102,6 +108,31 @@ impl Vault {
         let state = state.ok_or(LicenceError::Tampered { plan, kid })?;
         check(plan, &state, None)?;
         self.unseal(&sealed, &state.key_plan.ok_or(LicenceError::Tampered { plan, kid })?)
+    }
+
+    /// Returns the ids of a plan's keys, in the order of their classes' names.
+    pub(super) async fn kids(&self, plan: PlanId) -> Result<Vec<KeyId>, LicenceError> {
+        let state = self.catalog.key_plan(plan).await?.ok_or(LicenceError::NoKeys { plan })?;
+        check(plan, &state, None)?;
+        let keys = self.catalog.content_keys(plan).await?;
+        if keys.is_empty() {
+            return Err(LicenceError::NoKeys { plan });
+        }
+        Ok(keys.iter().map(|key| key.kid).collect())
+    }
+
+    /// Returns those of a plan's keys that are asked for, in the order asked.
+    pub(super) async fn pick(&self, plan: PlanId, kids: &[KeyId]) -> Result<Vec<TrackKey>, LicenceError> {
+        let state = self.catalog.key_plan(plan).await?.ok_or(LicenceError::NoKeys { plan })?;
+        check(plan, &state, None)?;
+        let key_plan = state.key_plan.ok_or(LicenceError::NoKeys { plan })?;
+        let sealed = self.catalog.content_keys(plan).await?;
+        let mut keys = Vec::new();
+        for kid in kids {
+            let key = sealed.iter().find(|key| key.kid == *kid).ok_or(LicenceError::UnknownKey { kid: *kid })?;
+            keys.push(self.unseal(key, &key_plan)?.1);
+        }
+        Ok(keys)
     }
 
     /// Revokes a plan's keys.

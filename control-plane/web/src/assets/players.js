@@ -21,10 +21,11 @@ export function start(name, video, source, on) {
   return name === 'hls' ? startHls(video, source, on) : startShaka(video, source, on);
 }
 
-function startShaka(video, { manifest, licence, startTime }, on) {
+function startShaka(video, { manifest, licence, grant, startTime }, on) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
   player.configure({ drm: { servers: { [CLEARKEY]: licence } } });
+  if (grant) player.getNetworkingEngine().registerRequestFilter((type, request) => sign(type, request, grant));
   player.addEventListener('error', (event) => report(event.detail));
   player.addEventListener('drmsessionupdate', () => on.licensed());
   let stopped = false;
@@ -34,6 +35,13 @@ function startShaka(video, { manifest, licence, startTime }, on) {
   };
   player.attach(video).then(() => player.load(manifest, startTime)).catch(report);
   return () => { stopped = true; player.destroy(); };
+}
+
+/** Shows the platform's tokens: the one for keys, and the newest one for media. */
+function sign(type, request, grant) {
+  const { RequestType } = shaka.net.NetworkingEngine;
+  if (type === RequestType.LICENSE) request.headers.Authorization = `Bearer ${grant.drmToken}`;
+  else request.uris = request.uris.map(grant.current);
 }
 
 /** Translates a shaka.util.Error; errors that the player gets over by itself give nothing. */
@@ -70,7 +78,7 @@ function shakaFault(error) {
   }
 }
 
-function startHls(video, { manifest, licence, startTime }, on) {
+function startHls(video, { manifest, licence, grant, startTime }, on) {
   const hls = new Hls({
     // The segments are CMAF already: there is nothing to remux in a worker.
     enableWorker: false,
@@ -81,7 +89,11 @@ function startHls(video, { manifest, licence, startTime }, on) {
     licenseXhrSetup: (xhr, url, context, challenge) => {
       xhr.open('POST', url, true);
       xhr.setRequestHeader('Content-Type', 'application/json');
+      if (grant) xhr.setRequestHeader('Authorization', `Bearer ${grant.drmToken}`);
       return challenge;
+    },
+    xhrSetup: (xhr, url) => {
+      if (grant) xhr.open('GET', grant.current(url), true);
     },
     licenseResponseCallback: (xhr) => {
       on.licensed();

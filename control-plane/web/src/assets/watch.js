@@ -1,9 +1,11 @@
 // The watch page: picks a player, starts it, shows what it does and, when it fails, says why.
 //
-// Query: `player=dash|hls` (dash), `licence=URL` (/licence of this server).
+// Query: `player=dash|hls` (dash); `content=ID` plays a content of the platform; without it the folder that `mcsp serve`
+// serves is played, with `licence=URL` (/licence of this server).
 
 import { start } from '/assets/players.js';
 import { badges, cells, fetchReport } from '/assets/facts.js';
+import { ask, follow } from '/assets/playback.js';
 
 const MANIFESTS = { dash: '/media/manifest.mpd', hls: '/media/master.m3u8' };
 const REPORT = '/media/report.json';
@@ -26,12 +28,15 @@ const MESSAGES = {
   insecure: () => ['Encrypted films play only from a secure address.', 'Open this page by https, or as http://127.0.0.1 on the machine that serves it.'],
   'no-eme': () => ['This browser cannot play encrypted films.', 'It lacks Encrypted Media Extensions with ClearKey, or they are turned off.'],
   'no-mse': () => ['This browser cannot play this film.', 'It lacks Media Source Extensions.'],
+  refused: ({ text, hint }) => [text, hint],
   other: ({ text }) => ['The film stopped.', text],
 };
 
 const query = new URLSearchParams(location.search);
 const el = (id) => document.getElementById(id);
 let running = null;
+/** What the platform granted; of a served folder nothing. */
+let granted = null;
 
 function answered(status) {
   return status ? `answered ${status}` : 'cannot be reached';
@@ -56,17 +61,25 @@ function run(startTime) {
     session.failed = true;
     showFault(explain(cause, session));
   };
-  const source = { manifest: MANIFESTS[playerName()], licence: query.get('licence') ?? '/licence', startTime };
+  const source = sourceOf(playerName(), startTime);
   running = session;
+  if (granted) session.unfollow = follow(granted, video);
   video.addEventListener('waitingforkey', () => { session.waitingForKey = true; });
   video.addEventListener('seeking', () => { session.time = null; });
   session.stop = start(playerName(), video, source, { fault, licensed: () => { session.licensed = true; } });
   session.timer = setInterval(() => tick(session, fault), STATS_EVERY_MS);
 }
 
+/** Returns what the player is given: the platform's addresses, or those of the served folder. */
+function sourceOf(name, startTime) {
+  if (!granted) return { manifest: MANIFESTS[name], licence: query.get('licence') ?? '/licence', startTime };
+  return { manifest: granted.manifests[name], licence: granted.licence, grant: granted, startTime: startTime ?? granted.startTime };
+}
+
 function stop() {
   if (!running) return;
   clearInterval(running.timer);
+  running.unfollow?.();
   running.stop();
   running = null;
 }
@@ -173,5 +186,16 @@ for (const input of el('players').querySelectorAll('input')) {
     run(running?.video.currentTime || undefined);
   });
 }
-showReport();
-run();
+if (query.has('content')) {
+  try {
+    granted = await ask(query.get('content'));
+    el('title').textContent = granted.title;
+    document.title = `${granted.title} – mcsp`;
+    run();
+  } catch (error) {
+    showFault({ kind: 'refused', text: error.message, hint: error.status === 401 ? 'Sign in on the studio page first.' : '' });
+  }
+} else {
+  showReport();
+  run();
+}

@@ -121,6 +121,12 @@ impl Decoder {
         self.step(unsafe { ffi::avcodec_send_packet(self.context, ptr::null()) }).map(|_| ())
     }
 
+    /// Forgets everything: the next packet must be one that decoding can start from.
+    pub(crate) fn reset(&mut self) {
+        // SAFETY: the context is open.
+        unsafe { ffi::avcodec_flush_buffers(self.context) };
+    }
+
     /// Asks for a frame.
     pub(crate) fn receive(&mut self, frame: &mut Frame) -> Result<DecodeStep, MediaError> {
         frame.clear();

@@ -25,6 +25,7 @@ pub(crate) struct Graph {
 enum Chain {
     Turn(Orientation),
     Scale { width_px: u32, height_px: u32, colour: Colour },
+    Still { width_px: u32, height_px: u32, colour: Colour },
 }
 
 impl Graph {
@@ -36,6 +37,11 @@ impl Graph {
     /// Returns a chain that makes pictures 8-bit 4:2:0 of the given size.
     pub(crate) fn scale(width_px: u32, height_px: u32, colour: Colour) -> Self {
         Self { chain: Chain::Scale { width_px, height_px, colour }, built: None }
+    }
+
+    /// Returns a chain that makes pictures what JPEG is made of: 8-bit 4:2:0 of full range and BT.601's matrix.
+    pub(crate) fn still(width_px: u32, height_px: u32, colour: Colour) -> Self {
+        Self { chain: Chain::Still { width_px, height_px, colour }, built: None }
     }
 
     /// Passes one picture through, which keeps its time.
@@ -82,15 +88,24 @@ impl Chain {
                 // Only RGB changes its matrix here; everything else keeps its samples' meaning.
                 let matrix =
                     if format.is_rgb { format!(":matrix={}:range=limited", colour.matrix) } else { String::new() };
-                // zimg takes no grey pictures into 4:2:0; beside grey planes, chroma planes of one value cost little.
-                let range = if colour.full_range { "full" } else { "limited" };
-                let planes = if format.bit_depth > 8 { "yuv420p10le" } else { "yuv420p" };
-                let coloured = match format.is_grey {
-                    true => format!("scale=in_range={range}:out_range={range},format={planes},"),
-                    false => String::new(),
-                };
+                let coloured = format.coloured(*colour);
                 Some(format!(
                     "{coloured}zscale=w={width_px}:h={height_px}:filter=lanczos{dither}{matrix},format=yuv420p,"
+                ))
+            }
+            Self::Still { width_px, height_px, colour } => {
+                let format = PixelFormat::of(shape.format);
+                let coloured = format.coloured(*colour);
+                // Untagged pictures are BT.709 from 720 lines on, as players take them (2 is "unspecified").
+                let matrix_in = match colour.matrix {
+                    _ if format.is_rgb => String::new(),
+                    2 if shape.size_px.1 >= 720 => ":matrixin=709".to_owned(),
+                    2 => ":matrixin=470bg".to_owned(),
+                    matrix => format!(":matrixin={matrix}"),
+                };
+                // JFIF has BT.601's matrix at full range (ITU-T T.871 §7).
+                Some(format!(
+                    "{coloured}zscale=w={width_px}:h={height_px}:filter=bilinear{matrix_in}:matrix=470bg:range=full,format=yuv420p,"
                 ))
             }
         }
@@ -147,6 +162,16 @@ pub(super) struct PixelFormat {
 }
 
 impl PixelFormat {
+    /// zimg takes no grey pictures into 4:2:0; beside grey planes, chroma planes of one value cost little.
+    fn coloured(&self, colour: Colour) -> String {
+        let range = if colour.full_range { "full" } else { "limited" };
+        let planes = if self.bit_depth > 8 { "yuv420p10le" } else { "yuv420p" };
+        match self.is_grey {
+            true => format!("scale=in_range={range}:out_range={range},format={planes},"),
+            false => String::new(),
+        }
+    }
+
     /// Returns the meaning of a format's number; an unknown one has no name.
     pub(super) fn of(format: c_int) -> Self {
         let unknown = Self { name: String::new(), bit_depth: 8, is_rgb: false, is_grey: false, chroma_px: (1, 1) };

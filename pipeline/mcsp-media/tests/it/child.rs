@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use mcsp_child::{
-    AudioJob, AudioRung, Failure, FromChild, Hello, Isolation, Job, JobLimits, SourceAccess, ToChild, TrackEnd,
-    TranscodeJob, VideoJob, VideoRung, Work, wire,
+    AudioJob, AudioRung, Failure, FromChild, Hello, Isolation, Job, JobLimits, ScanReport, SourceAccess, TapCells, TapPicture,
+    TapStill, TapsEnd, ToChild, TrackEnd, TranscodeJob, VideoJob, VideoRung, Work, wire,
 };
 use mcsp_domain::{Analysis, Chunk, Digest, Grid, Ladder, Plan, PlanId, PlanRequest, Policy, Preset, Probe};
 
@@ -33,9 +33,15 @@ pub(crate) struct Said {
     pub(crate) hello: Option<Hello>,
     pub(crate) probe: Option<Probe>,
     pub(crate) analysis: Option<Analysis>,
+    pub(crate) scan: Option<ScanReport>,
     pub(crate) configs: BTreeMap<u16, Vec<u8>>,
     pub(crate) units: BTreeMap<u16, Vec<Unit>>,
     pub(crate) ends: BTreeMap<u16, TrackEnd>,
+    pub(crate) pictures: Vec<TapPicture>,
+    pub(crate) cells: Vec<TapCells>,
+    pub(crate) samples: Vec<i16>,
+    pub(crate) stills: Vec<TapStill>,
+    pub(crate) taps_end: Option<TapsEnd>,
     /// Bytes of the source that were asked for.
     pub(crate) read_bytes: u64,
     pub(crate) done: bool,
@@ -103,6 +109,7 @@ fn converse(child: &mut Child, path: &Path, job: Job) -> Said {
             FromChild::Hello(hello) => said.hello = Some(hello),
             FromChild::Probe(probe) => said.probe = Some(*probe),
             FromChild::Analysis(analysis) => said.analysis = Some(*analysis),
+            FromChild::Scan(report) => assert!(said.scan.replace(report).is_none()),
             FromChild::Config(config) => assert!(said.configs.insert(config.track, config.decoder_config).is_none()),
             FromChild::AccessUnit { track, key, pts, bytes } => {
                 assert!(said.configs.contains_key(&track), "track {track} has a unit before its configuration");
@@ -110,6 +117,14 @@ fn converse(child: &mut Child, path: &Path, job: Job) -> Said {
             }
             FromChild::End(end) => assert!(said.ends.insert(end.track, end).is_none()),
             FromChild::Progress { permille } => assert!(permille <= 1000),
+            FromChild::TapPicture(picture) => said.pictures.push(picture),
+            FromChild::TapCells(cells) => said.cells.push(cells),
+            FromChild::TapSound(sound) => {
+                assert_eq!(sound.first_sample, said.samples.len() as u64, "sound has a gap");
+                said.samples.extend(sound.samples);
+            }
+            FromChild::TapStill(still) => said.stills.push(still),
+            FromChild::TapsEnd(end) => assert!(said.taps_end.replace(end).is_none()),
             FromChild::Outcome(outcome) => panic!("an outcome without an attempt: {outcome:?}"),
             FromChild::Done => said.done = true,
             FromChild::Failed(failure) => said.failure = Some(failure),

@@ -6,3 +6,5 @@ mod child;
 mod chunks;
 mod clips;
 mod hostile;
+mod scan;
+mod taps;

@@ -97,6 +97,7 @@ fn upload(number: u32, file_name: &str) -> UploadInitiated {
         session: SessionId::new(1, &id(3)),
         source: SourceObject { key, etag: "x".to_owned(), len_bytes: 1 },
         file_name: file_name.to_owned(),
+        title: String::new(),
     }
 }
 
@@ -107,6 +108,8 @@ fn completed(input: &UploadInitiated) -> UploadCompleted {
         source: input.source.clone(),
         container: "mp4".to_owned(),
         duration_ms: None,
+        file_name: input.file_name.clone(),
+        title: input.title.clone(),
     }
 }
 

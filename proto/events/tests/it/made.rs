@@ -55,17 +55,19 @@ fn sealed(event: &impl Event) -> Message {
 
 fn upload(topic: Topic) -> Message {
     let (asset, owner, source) = (asset(), user(1), source());
+    let (file_name, title) = ("Große Reise \"final\".mp4".to_owned(), "Große Reise".to_owned());
     match topic {
         Topic::UploadInitiated => {
             let session = SessionId::new(1_760_000_000_000, &[3; 10]);
-            let file_name = "Große Reise \"final\".mp4".to_owned();
-            sealed(&UploadInitiated { asset, owner, session, source, file_name })
+            sealed(&UploadInitiated { asset, owner, session, source, file_name, title })
         }
         Topic::UploadCompleted => {
             let (container, duration_ms) = ("mp4".to_owned(), Some(61_250));
-            sealed(&UploadCompleted { asset, owner, source, container, duration_ms })
+            sealed(&UploadCompleted { asset, owner, source, container, duration_ms, file_name, title })
         }
-        Topic::CopyrightCleared => sealed(&CopyrightCleared { asset, owner, source, cleared_by: ClearedBy::Scanner }),
+        Topic::CopyrightCleared => {
+            sealed(&CopyrightCleared { asset, owner, source, cleared_by: ClearedBy::Scanner, lane: Lane::Interactive })
+        }
         _ => sealed(&UploadBlocked {
             asset,
             owner,

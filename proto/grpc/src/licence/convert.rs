@@ -1,6 +1,8 @@
 //! Between the messages of the licence contract and the words of `domain`. Keys are wiped from a message when it goes.
 
-use mcsp_domain::{ContentId, ContentKey, Digest, KeyId, Plan, PlanId, Protection, Scheme, TrackClass, TrackKey};
+use mcsp_domain::{
+    ContentId, ContentKey, Digest, KeyId, Plan, PlanId, PlaybackId, Protection, Scheme, TrackClass, TrackKey, UserId,
+};
 use zeroize::Zeroize;
 
 use super::v1;
@@ -182,6 +184,77 @@ impl std::fmt::Debug for v1::TrackKey {
     }
 }
 
+impl v1::PreAuthorizeRequest {
+    /// Asks for a grant of a plan's keys that works for `ttl_s` seconds.
+    pub fn of(plan: PlanId, user: UserId, playback: PlaybackId, ttl_s: u32) -> Self {
+        Self { plan_id: plan.to_string(), user_id: user.to_string(), playback_id: playback.to_string(), ttl_s }
+    }
+
+    /// Reads the plan, the viewer and the playback.
+    ///
+    /// # Errors
+    /// When one of them is no UUID.
+    pub fn ids(&self) -> Result<(PlanId, UserId, PlaybackId), WireError> {
+        let user = UserId::parse(&self.user_id).map_err(|_| fault("user_id", &self.user_id, "a UUID"))?;
+        let playback = PlaybackId::parse(&self.playback_id);
+        let playback = playback.map_err(|_| fault("playback_id", &self.playback_id, "a UUID"))?;
+        Ok((read_plan(&self.plan_id)?, user, playback))
+    }
+}
+
+impl v1::PreAuthorizeResponse {
+    /// Grants keys by a token.
+    pub fn of(drm_token: String, kids: &[KeyId]) -> Self {
+        Self { drm_token, key_ids: kids.iter().map(|kid| kid.as_bytes().to_vec()).collect() }
+    }
+
+    /// Reads the ids of the keys that are granted.
+    ///
+    /// # Errors
+    /// When one has not 16 bytes.
+    pub fn kids(&self) -> Result<Vec<KeyId>, WireError> {
+        self.key_ids.iter().map(|kid| sized("key_ids", kid, "16 bytes").map(KeyId::from_bytes)).collect()
+    }
+}
+
+impl std::fmt::Debug for v1::PreAuthorizeResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PreAuthorizeResponse").field("key_ids", &self.key_ids).finish_non_exhaustive()
+    }
+}
+
+impl v1::IssueRequest {
+    /// Asks for a licence of the Clear Key system.
+    pub fn clear_key(drm_token: String, challenge: Vec<u8>) -> Self {
+        Self { drm_token, system: v1::DrmSystem::ClearKey.into(), challenge }
+    }
+}
+
+impl std::fmt::Debug for v1::IssueRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssueRequest").field("system", &self.system()).finish_non_exhaustive()
+    }
+}
+
+impl v1::IssueResponse {
+    /// Takes the licence out: it may hold keys, and is the caller's to wipe.
+    pub fn into_licence(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.licence)
+    }
+}
+
+impl Drop for v1::IssueResponse {
+    fn drop(&mut self) {
+        self.licence.zeroize();
+    }
+}
+
+impl std::fmt::Debug for v1::IssueResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssueResponse").finish_non_exhaustive()
+    }
+}
+
 impl From<TrackClass> for v1::TrackClass {
     fn from(class: TrackClass) -> Self {
         match class {
@@ -248,6 +321,13 @@ mod tests {
         let mut message = v1::TrackKey::of(TrackClass::Sd, &key(0x5e));
         let shown = format!("{:?}", v1::GetKeyResponse { key: Some(message.clone()) });
         assert!(shown.contains("94, 94") && !shown.contains("95, 95"), "{shown}");
+        let issued = v1::IssueResponse { licence: b"secret".to_vec() };
+        let asked = v1::IssueRequest::clear_key("secret".to_owned(), b"secret".to_vec());
+        let granted = v1::PreAuthorizeResponse::of("secret".to_owned(), &[KeyId::from_bytes([7; 16])]);
+        for shown in [format!("{issued:?}"), format!("{asked:?}"), format!("{granted:?}")] {
+            assert!(!shown.contains("secret") && !shown.contains("115, 101"), "{shown}");
+        }
+        assert_eq!(issued.into_licence(), b"secret");
         message.key.pop();
         let error = message.read().err().unwrap();
         assert_eq!(error.to_string(), "field key is 15 bytes, expected 16 bytes");

@@ -1,0 +1,113 @@
+//! What must hold after the kills.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use mcsp_embedded::{LogOptions, SqliteLog};
+use mcsp_events::{Topic, TopicName};
+use mcsp_runtime::EventLog;
+use serde_json::Value;
+
+use super::Upload;
+use super::receiver::Seen;
+use crate::say;
+
+/// Records that one read gives.
+const READ_MAX: usize = 500;
+
+/// Every good upload is published, every bad one blocked, with a reason.
+pub(super) fn states(uploads: &[Upload], contents: &[String], states: &[(String, String)]) -> anyhow::Result<()> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for ((upload, content), (state, reason)) in uploads.iter().zip(contents).zip(states) {
+        let wanted = if upload.is_good { "PUBLISHED" } else { "BLOCKED" };
+        ensure!(
+            state == wanted,
+            "upload {} ({}, {content}) is {state}, not {wanted}: {reason}",
+            upload.number,
+            upload.name
+        );
+        ensure!(upload.is_good || !reason.is_empty(), "upload {} was blocked without a reason", upload.number);
+        *counts.entry(wanted).or_default() += 1;
+    }
+    say(&format!("platform: {counts:?}, as seeded"))
+}
+
+/// Each content was announced once and each good one published once; nothing was given up.
+pub(super) async fn log(data: &Path, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
+    let log = SqliteLog::open(&data.join("events.db"), LogOptions::default()).await?;
+    let initiated = counts(&log, Topic::UploadInitiated).await?;
+    let packaged = counts(&log, Topic::DrmPackaged).await?;
+    let published = counts(&log, Topic::Published).await?;
+    for (upload, content) in uploads.iter().zip(contents) {
+        let count = |counts: &BTreeMap<String, u32>| counts.get(content).copied().unwrap_or(0);
+        let good = u32::from(upload.is_good);
+        let found = (count(&initiated), count(&packaged), count(&published));
+        ensure!(
+            found == (1, good, good),
+            "upload {} was initiated, packaged, published {found:?} times",
+            upload.number
+        );
+    }
+    let failed = counts(&log, Topic::StageFailed).await?;
+    ensure!(failed.is_empty(), "stages gave records up: {failed:?}");
+    say("platform: each event once, nothing given up")
+}
+
+/// Counts a topic's records by content.
+async fn counts(log: &SqliteLog, topic: Topic) -> anyhow::Result<BTreeMap<String, u32>> {
+    let name = TopicName::from(topic);
+    let mut counts = BTreeMap::new();
+    for span in log.partitions(&name).await? {
+        let mut next = span.first;
+        loop {
+            let records = log.read(&name, span.partition, next, READ_MAX).await?;
+            let Some(last) = records.last() else { break };
+            next = last.offset + 1;
+            for record in &records {
+                let payload: Value = serde_json::from_slice(&record.payload).context("a payload is no JSON")?;
+                *counts.entry(payload["content"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// Each kind of news of a content came under one id, however often.
+pub(super) fn webhooks(seen: &Seen, contents: &[String]) -> anyhow::Result<()> {
+    for ((content, kind), ids) in seen {
+        ensure!(!contents.contains(content) || ids.len() == 1, "{kind} of {content} came under {} ids", ids.len());
+    }
+    say(&format!("platform: {} webhooks, each under one id", seen.len()))
+}
+
+/// Only what is published has objects, and of one plan; nothing unfinished lies about.
+pub(super) fn objects(bucket: &Path, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
+    let deleted = uploads.iter().position(|upload| upload.is_good);
+    for (index, (upload, content)) in uploads.iter().zip(contents).enumerate() {
+        let plans = folders(&bucket.join("media").join(content).join("1"))?;
+        let wanted = usize::from(upload.is_good && Some(index) != deleted);
+        ensure!(plans == wanted, "{content} has {plans} packages, not {wanted}");
+    }
+    let known = |kind: &str| -> anyhow::Result<()> {
+        for name in names(&bucket.join(kind))? {
+            ensure!(contents.contains(&name), "{kind}/{name} belongs to nobody");
+        }
+        Ok(())
+    };
+    ["uploads", "work", "media"].into_iter().try_for_each(known)?;
+    say("platform: no object without its content")
+}
+
+fn folders(folder: &Path) -> anyhow::Result<usize> {
+    Ok(names(folder)?.len())
+}
+
+fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+    };
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
