@@ -108,10 +108,11 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::malformed("the body is no JSON object"));
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        if error.is_data() {
-            return Problem::invalid("body", error.to_string());
+        // Some errors of types count as errors of syntax there: what is JSON at all is decided by a second look.
+        match serde_json::from_slice::<serde_json::Value>(bytes) {
+            Ok(_) => Problem::invalid("body", error.to_string()),
+            Err(error) => Problem::malformed(format!("the body is no JSON: {error}")),
         }
-        Problem::malformed(format!("the body is no JSON: {error}"))
     })
 }
 
@@ -126,6 +127,11 @@ mod tests {
     struct Pair {
         _a: u8,
         _b: String,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Word {
+        _word: mcsp_domain::UserRole,
     }
 
     fn refusal(text: &[u8]) -> String {
@@ -143,6 +149,8 @@ mod tests {
         {
             assert!(!refusal(text).contains("500"), "{}", refusal(text));
         }
+        let null = format!("{:?}", read::<Word>(br#"{"_word":null}"#).unwrap_err());
+        assert!(null.contains("invalid-field"), "{null}");
     }
 
     #[test]

@@ -57,10 +57,6 @@ pub(crate) fn guard(routes: Router<Arc<Desk>>, desk: Arc<Desk>, settings: ApiSet
     });
     routes
         .fallback(async || Problem::not_found("no resource has this path"))
-        .method_not_allowed_fallback(async || {
-            let detail = "the resource has no such method; the Allow header lists those it has";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-        })
         .layer(from_fn_with_state(gate, pass))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(desk)
@@ -110,6 +106,7 @@ async fn answer(gate: &Arc<Gate>, request: Request, next: Next) -> Response {
 async fn run(request: Request, next: Next, timeout: Duration) -> Response {
     let caught = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(timeout, caught).await {
+        Ok(Ok(response)) if response.status() == StatusCode::METHOD_NOT_ALLOWED => other_method(&response),
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             // The panic's own words went to the process's panic hook.
@@ -122,6 +119,17 @@ async fn run(request: Request, next: Next, timeout: Duration) -> Response {
             problem.with(header::RETRY_AFTER, 1_u64.into()).into_response()
         }
     }
+}
+
+/// Says in our words what the router says with an empty body, and keeps its list of methods. A fallback of the router
+/// would take the place of layers around single routes, such as the one that answers a browser's preflight.
+fn other_method(response: &Response) -> Response {
+    let detail = "the resource has no such method; the Allow header lists those it has";
+    let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        problem = problem.with(header::ALLOW, allow.clone());
+    }
+    problem.into_response()
 }
 
 impl Gate {

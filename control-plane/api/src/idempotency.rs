@@ -117,7 +117,8 @@ fn in_flight() -> Problem {
 
 fn other_request() -> Problem {
     let detail = "this Idempotency-Key stood on another request: its body or query differ";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
+    // Not 422, as the draft of the header has it: the request itself is sound, and would be taken under another key.
+    Problem::conflict("idempotency-key-reused", detail)
 }
 
 fn fault(error: &IdempotencyError) -> Problem {

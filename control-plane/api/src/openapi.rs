@@ -37,7 +37,10 @@ pub fn openapi() -> OpenApi {
     let info = InfoBuilder::new()
         .title("MCSP")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Upload, publish, moderate, find and play media."))
+        .description(Some(
+            "Upload, publish, moderate, find and play media. What happens to an account's contents comes over the WebSocket \
+             /api/v1/events, one JSON object {cursor, kind, content, body, at_us} a message; `?after=<cursor>` goes on behind one.",
+        ))
         .build();
     OpenApiBuilder::from(document).info(info).components(Some(components)).build()
 }
@@ -106,15 +109,20 @@ fn add_key(operation: &mut Operation) {
         .schema(Some(schema));
     operation.parameters.get_or_insert_default().push(RefOr::T(key.build()));
     add(operation, "400", "The request cannot be read.");
-    add(operation, "409", "A request with this Idempotency-Key is being answered, or the state does not allow it.");
+    add(
+        operation,
+        "409",
+        "The Idempotency-Key stood on another request or one being answered, or the state does not allow it.",
+    );
     add(operation, "413", "The body is too large.");
-    add(operation, "422", "A field breaks a rule, or the Idempotency-Key stood on another request.");
+    add(operation, "422", "A field breaks a rule.");
 }
 
 fn tell_rate(response: &mut Response) {
     let text = || RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::String).build()));
     for name in ["RateLimit", "RateLimit-Policy"] {
-        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Requests left, and of how many.")).build();
+        let header =
+            HeaderBuilder::new().schema(Some(text())).description(Some("Requests left, and of how many.")).build();
         response.headers.entry(name.to_owned()).or_insert(RefOr::T(header));
     }
 }

@@ -1,12 +1,13 @@
-//! The pages: the studio at `/`, the watch page at `/watch`, and what they load from `/assets/`.
+//! The pages: the studio at `/`, the watch page at `/watch`, what they load from `/assets/`, and the document of the REST
+//! interface at `/api/v1/openapi.json`.
 
-use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 
-use crate::Problem;
+use crate::{Problem, openapi};
 
 /// How long a browser may keep what a page loads: a new release's pages must not meet the scripts of the old one.
 const KEEP: &str = "no-cache";
@@ -26,6 +27,7 @@ pub fn pages(connects: &[String]) -> Router {
     Router::new()
         .route("/", page("studio.html"))
         .route("/watch", page("watch.html"))
+        .route("/api/v1/openapi.json", get(async || Json(openapi())))
         .route("/assets/{name}", get(async |Path(name): Path<String>| embedded(&name, None)))
 }
 

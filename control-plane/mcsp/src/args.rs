@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Library(LibraryArgs),
     /// Print and check the configuration.
     Config(ConfigArgs),
+    /// Print the OpenAPI document of the REST interface, JSON.
+    Openapi,
 }
 
 #[derive(Args)]

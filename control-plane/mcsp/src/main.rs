@@ -104,6 +104,7 @@ async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> 
         Command::Match(args) => print(&fingerprint_command::match_file(args).await?),
         Command::Library(args) => print(&fingerprint_command::library(args).await?),
         Command::Config(args) => print(&config::command::run(args)?),
+        Command::Openapi => print(&(mcsp_api::openapi().to_pretty_json()? + "\n")),
     }
 }
 

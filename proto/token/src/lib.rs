@@ -1,8 +1,8 @@
 //! Signed tokens: what they say, how they are minted and verified. Keys, time and randomness are arguments.
 //!
 //! Access tokens of the API are JWTs signed with Ed25519 (`viewer`), whose public keys everybody may fetch (`keys`). Tokens
-//! that the platform alone reads are signed by HMAC key sets (`hmac_keys`): edge leases (`edge`) and DRM grants (`drm`). What users' own
-//! addresses are told is signed as Standard Webhooks has it (`webhook`).
+//! that the platform alone reads are signed by HMAC key sets (`hmac_keys`): edge leases (`edge`) and DRM grants (`drm`).
+//! What users' own addresses are told is signed as Standard Webhooks has it (`webhook`).
 
 mod drm;
 mod edge;

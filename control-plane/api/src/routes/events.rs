@@ -9,15 +9,14 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use axum::routing::get;
 use mcsp_domain::UserId;
 use mcsp_runtime::{chain, now_us};
 use mcsp_services::notify::{LiveMessage, LiveStream, LiveTimes};
 use mcsp_token::TokenError;
 use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior};
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::auth::Refusal;
 use crate::body::Params;
@@ -34,16 +33,15 @@ const OPEN_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns the routes of this file.
 pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::default().routes(routes!(events))
+    // An OpenAPI document has no words for what follows a change of protocol.
+    OpenApiRouter::default().route("/api/v1/events", get(events))
 }
 
 /// Where a client left off.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 struct EventsQuery {
     /// `cursor` of the last message that was seen; without it, the stream begins now.
-    #[param(max_length = 19, pattern = "^(0|[1-9][0-9]{0,17})$")]
     after: Option<String>,
 }
 
@@ -75,15 +73,6 @@ enum End {
 /// `upload.progress` each second, which is not kept. `after` goes on behind a cursor, without loss or repetition. The token
 /// stands in `Authorization`, or as the second of the subprotocols `bearer, <token>`. Close codes: 4401 when the token has
 /// expired, 4408 when the client is too slow, 1011 when the platform failed; come again with the last cursor.
-#[utoipa::path(
-    get, path = "/api/v1/events", operation_id = "events", tag = "events", security(("bearer" = ["viewer"])),
-    params(EventsQuery),
-    responses(
-        (status = 101, description = "The connection is a WebSocket now."),
-        (status = 426, description = "The request is no opening of a WebSocket."),
-        (status = 429, description = "Too many requests, or too many connections of this account."),
-    ),
-)]
 async fn events(
     State(desk): State<Arc<Desk>>,
     listener: Listener,

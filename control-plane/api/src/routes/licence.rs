@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::options;
 use mcsp_services::licence::{LicenceRefusal, clear_key_licence};
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{Any, CorsLayer};
@@ -22,7 +23,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
     // `*` would not stand for Authorization (Fetch, CORS-preflight fetch): it must be named.
     let headers = [header::AUTHORIZATION, header::CONTENT_TYPE];
     let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::POST]).allow_headers(headers);
-    OpenApiRouter::default().routes(routes!(clear_key)).layer(cors)
+    // The layer answers preflights, and stands around handlers alone: without one for OPTIONS it would never see them.
+    let preflight = options(async || StatusCode::NO_CONTENT);
+    OpenApiRouter::default().routes(routes!(clear_key)).route("/licence/clearkey", preflight).layer(cors)
 }
 
 /// The kind of session that keys are for.
@@ -48,7 +51,6 @@ struct LicenceRequest {
 
 /// A key, as a JSON Web Key of octets (RFC 7517).
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "the document's shape: the licence service writes the bytes")]
 struct LicenceKey {
     /// `oct`.
     kty: String,
@@ -60,7 +62,6 @@ struct LicenceKey {
 
 /// A licence, section 9.1.4.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "the document's shape: the licence service writes the bytes")]
 struct Licence {
     /// The keys that were asked for.
     keys: Vec<LicenceKey>,

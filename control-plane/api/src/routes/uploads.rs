@@ -22,6 +22,8 @@ use bodies::{
     CompleteRequest, Completed, NewSession, NewSource, PartAnswer, PartsAnswer, PartsRequest, Session, Status,
 };
 
+/// What no platform takes, whatever its own limit is.
+const SIZE_BYTES_MAX: u64 = 1 << 40;
 /// Parts that a completion may name.
 const NAMED_PARTS_MAX: usize = 500;
 
@@ -196,6 +198,9 @@ fn file(file_name: String, size_bytes: u64, sha256: Option<&str>, parts_max: usi
     check_line("file_name", &file_name, 1, FILE_NAME_CHARS_MAX)?;
     if parts_max > ADDRESSES_MAX {
         return Err(Problem::invalid("parts_max", format!("parts_max must be at most {ADDRESSES_MAX}")));
+    }
+    if !(1..=SIZE_BYTES_MAX).contains(&size_bytes) {
+        return Err(Problem::invalid("size_bytes", format!("size_bytes must be 1 to {SIZE_BYTES_MAX}")));
     }
     Ok(NewFile { file_name, size_bytes, sha256: digest(sha256)?, addresses_max: parts_max })
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use mcsp_domain::{EventId, WebhookId};
-use mcsp_services::notify::{DeliveryRow, NewWebhook, NotifyError, WebhookRow, WebhookView};
+use mcsp_services::notify::{DeliveryRow, NewWebhook, NotifyError, WEBHOOK_EVENTS, WebhookRow, WebhookView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -143,6 +143,9 @@ async fn put(
     Body(request): Body<WebhookRequest>,
 ) -> Result<Json<Webhook>, Problem> {
     let WebhookRequest { url, events, rotate_secret } = request;
+    if events.len() > WEBHOOK_EVENTS.len() {
+        return Err(Problem::invalid("events", format!("events must have at most {} entries", WEBHOOK_EVENTS.len())));
+    }
     let events = events.into_iter().map(|event| event.name().to_owned()).collect();
     let wanted = NewWebhook { url, events, rotates_secret: rotate_secret };
     Ok(Json(desk.webhooks.put(viewer.user, wanted).await?.into()))

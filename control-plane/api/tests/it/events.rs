@@ -175,13 +175,13 @@ async fn a_client_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_dropped_and_misses_nothing() {
-    const COUNT: u64 = 160;
+    const COUNT: u32 = 160;
     let times = LiveTimes { send_max: Duration::from_millis(300), ..LiveTimes::default() };
     let world = World::live(times).await;
     let mut slow = connect(&world, "").await;
     let mut cursor = next(&mut slow).await.unwrap()["cursor"].as_str().unwrap().to_owned();
     for number in 1..=COUNT {
-        write(&world, number, 64 << 10).await;
+        write(&world, number.into(), 64 << 10).await;
     }
     // It reads nothing until its place is free again: the server has given it up.
     let eight_fit = async {
@@ -217,5 +217,5 @@ async fn a_client_that_reads_nothing_is_dropped_and_misses_nothing() {
         }
     }
     assert!(ends > 1, "it was never dropped");
-    assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
+    assert_eq!(seen, (1..=u64::from(COUNT)).collect::<Vec<_>>());
 }

@@ -185,11 +185,11 @@ async fn write(
 async fn checked(life: &mut Life<'_>, event: &UploadCompleted, work: Work) -> Result<(), ContentError> {
     life.move_by(AssetFact::Checked, None)?;
     life.publication.duration_ms = event.duration_ms.or(life.publication.duration_ms);
+    let follows = work.follows();
     life.done(StepName::Ingest, work).await?;
     if is_in_work(life.content.state) {
-        let now_us = life.now_us;
-        life.running(StepName::Copyright, Work::begun(now_us), "").await?;
-        life.running(StepName::Moderate, Work::begun(now_us), "").await?;
+        life.running(StepName::Copyright, follows.clone(), "").await?;
+        life.running(StepName::Moderate, follows, "").await?;
     }
     Ok(())
 }
@@ -197,10 +197,10 @@ async fn checked(life: &mut Life<'_>, event: &UploadCompleted, work: Work) -> Re
 async fn cleared(life: &mut Life<'_>, event: &CopyrightCleared, work: Work) -> Result<(), ContentError> {
     let by_people = event.cleared_by == ClearedBy::Review;
     life.move_by(AssetFact::Cleared { by_people }, None)?;
+    let follows = work.follows();
     life.done(StepName::Copyright, work).await?;
     if is_in_work(life.content.state) {
-        let now_us = life.now_us;
-        life.running(StepName::Plan, Work::begun(now_us), "").await?;
+        life.running(StepName::Plan, follows, "").await?;
     }
     Ok(())
 }
@@ -240,10 +240,10 @@ async fn completed(life: &mut Life<'_>, event: &TranscodingCompleted, work: Work
     // The last chunk's worker, not who counted, did the work.
     let (worker, attempt) = life.worker_of(StepName::Transcode).unwrap_or((work.worker, work.attempt));
     let ended = Work { worker, attempt, started_us: None, ended_us: work.ended_us };
+    let follows = ended.follows();
     life.done(StepName::Transcode, ended).await?;
     if is_in_work(life.content.state) {
-        let now_us = life.now_us;
-        life.running(StepName::Package, Work::begun(now_us), "").await?;
+        life.running(StepName::Package, follows, "").await?;
     }
     Ok(())
 }

@@ -39,6 +39,11 @@ impl Work {
         Self { started_us: Some(now_us), ..Self::default() }
     }
 
+    /// Returns the work that begins when this has ended.
+    pub(super) fn follows(&self) -> Self {
+        Self { started_us: self.ended_us, ..Self::default() }
+    }
+
     /// Returns work of an instant, done by this service.
     pub(super) fn done(now_us: i64) -> Self {
         Self { worker: SERVICE.to_owned(), attempt: 1, started_us: Some(now_us), ended_us: Some(now_us) }
@@ -124,7 +129,8 @@ impl<'a> Life<'a> {
         if self.step_state(name) == Some(StepState::Done) {
             return Ok(());
         }
-        work.started_us = work.started_us.or(self.began_us(name));
+        // Facts come in any order: what ended before we knew of its beginning began no later than that.
+        work.started_us = work.started_us.or(self.began_us(name)).map(|at| work.ended_us.map_or(at, |end| at.min(end)));
         self.put(name, StepState::Done, work, "").await
     }
 

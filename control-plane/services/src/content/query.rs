@@ -7,7 +7,7 @@ use mcsp_domain::{ContentId, UserId};
 pub(super) const QUERY_CHARS_MAX: usize = 300;
 
 /// Which published contents a run is about. `all`, or words that must all hold: `id:<uuid>`, `owner:<uuid>` or `owner:me`,
-/// `title:<text>`. A bare id is `id:`.
+/// `title:<text>`. A bare id is `id:`; other words are the title's, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReprocessQuery {
     pub(super) filter: ContentFilter,
@@ -18,7 +18,7 @@ pub struct ReprocessQuery {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// It says nothing.
-    #[error("query is empty: say all, id:<uuid>, owner:<uuid>, owner:me or title:<text>")]
+    #[error("query is empty or begins with a blank: say all, id:<uuid>, owner:<uuid>, owner:me or title:<text>")]
     Empty,
     /// It is too long.
     #[error("query has {chars} characters, {QUERY_CHARS_MAX} allowed")]
@@ -46,21 +46,24 @@ impl ReprocessQuery {
         }
         let mut filter = ContentFilter { published: true, ..ContentFilter::default() };
         let mut words = text.split_whitespace().peekable();
-        if words.peek().is_none() {
+        if words.peek().is_none() || text.starts_with(char::is_whitespace) {
             return Err(QueryError::Empty);
         }
+        let mut titles = Vec::new();
         for word in words {
             let fault = || QueryError::Word { word: word.chars().take(100).collect() };
             match word.split_once(':') {
                 Some(("id", id)) => filter.id = Some(ContentId::parse(id).map_err(|_| fault())?),
                 Some(("owner", "me")) => filter.owner = Some(me),
                 Some(("owner", id)) => filter.owner = Some(UserId::parse(id).map_err(|_| fault())?),
-                Some(("title", title)) if !title.is_empty() => filter.title = Some(title.to_owned()),
+                Some(("title", title)) if !title.is_empty() => titles.push(title),
+                Some(("title", _)) => return Err(fault()),
                 None if word == "all" => {}
-                None => filter.id = Some(ContentId::parse(word).map_err(|_| fault())?),
-                Some(_) => return Err(fault()),
+                None if ContentId::parse(word).is_ok() => filter.id = ContentId::parse(word).ok(),
+                _ => titles.push(word),
             }
         }
+        filter.title = (!titles.is_empty()).then(|| titles.join(" "));
         Ok(Self { filter, text: text.trim().to_owned() })
     }
 
@@ -105,7 +108,8 @@ mod tests {
     fn other_words_are_named() {
         assert!(read("  ").unwrap_err().starts_with("query is empty"));
         assert_eq!(read(&"x".repeat(301)).unwrap_err(), "query has 301 characters, 300 allowed");
-        for word in ["film", "id:1", "owner:", "title:", "state:FAILED", "id:\0"] {
+        assert_eq!(read("Part 2").unwrap().title.as_deref(), Some("Part 2"));
+        for word in ["id:1", "owner:", "title:", "id:\0"] {
             assert!(read(word).unwrap_err().starts_with(&format!("query word {word:?} is none of")), "{word:?}");
         }
     }

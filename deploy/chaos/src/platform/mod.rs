@@ -22,6 +22,8 @@ use receiver::Receiver;
 
 /// How long the run may take after the last kill.
 const SETTLE_MAX: Duration = Duration::from_secs(900);
+/// How long a sweep may take.
+const SWEPT_MAX: Duration = Duration::from_secs(60);
 /// Uploads on their way at a time.
 const AT_ONCE: usize = 6;
 
@@ -64,10 +66,14 @@ pub(crate) async fn run(clip: &Path, data: &Path, count: u32, kills: u32) -> any
     verify::states(&uploads, &contents, &states)?;
     client.delete_one_and_wait(&contents, &uploads).await?;
     receiver.wait_for(&contents, SETTLE_MAX).await?;
+    let bucket = data.join("objects/mcsp-local");
+    // A node that starts sweeps at once.
+    nodes.kill(0)?;
+    verify::wait_until_swept(&bucket, &uploads, &contents, SWEPT_MAX).await?;
     nodes.stop();
     verify::log(&data, &uploads, &contents).await?;
     verify::webhooks(&receiver.seen(), &contents)?;
-    verify::objects(&data.join("objects/mcsp-local"), &uploads, &contents)?;
+    verify::objects(&bucket, &uploads, &contents)?;
     std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())
 }
 

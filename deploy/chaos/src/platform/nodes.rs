@@ -61,10 +61,16 @@ impl Nodes {
             }
         }
         let victim = fastrand::usize(..self.running.len());
-        let node = &mut self.running[victim];
-        node.kill().with_context(|| format!("kill {kill}"))?;
-        node.wait()?;
+        self.kill(victim).with_context(|| format!("kill {kill}"))?;
         self.kills[victim] += 1;
+        Ok(())
+    }
+
+    /// Kills a node and starts it again.
+    pub(super) fn kill(&mut self, victim: usize) -> anyhow::Result<()> {
+        let node = &mut self.running[victim];
+        node.kill()?;
+        node.wait()?;
         self.running[victim] = self.spawn(victim)?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use mcsp_embedded::{LogOptions, SqliteLog};
@@ -59,7 +60,7 @@ async fn counts(log: &SqliteLog, topic: Topic) -> anyhow::Result<BTreeMap<String
     let name = TopicName::from(topic);
     let mut counts = BTreeMap::new();
     for span in log.partitions(&name).await? {
-        let mut next = span.first;
+        let mut next = span.begin_offset;
         loop {
             let records = log.read(&name, span.partition, next, READ_MAX).await?;
             let Some(last) = records.last() else { break };
@@ -79,6 +80,23 @@ pub(super) fn webhooks(seen: &Seen, contents: &[String]) -> anyhow::Result<()> {
         ensure!(!contents.contains(content) || ids.len() == 1, "{kind} of {content} came under {} ids", ids.len());
     }
     say(&format!("platform: {} webhooks, each under one id", seen.len()))
+}
+
+/// Waits until the deleted content has no package any more.
+pub(super) async fn wait_until_swept(
+    bucket: &Path,
+    uploads: &[Upload],
+    contents: &[String],
+    max: Duration,
+) -> anyhow::Result<()> {
+    let deleted = uploads.iter().position(|upload| upload.is_good).and_then(|index| contents.get(index));
+    let deleted = deleted.context("no good upload")?;
+    let began = Instant::now();
+    while folders(&bucket.join("media").join(deleted).join("1"))? > 0 {
+        ensure!(began.elapsed() < max, "{deleted} was deleted and still has objects after {max:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
 }
 
 /// Only what is published has objects, and of one plan; nothing unfinished lies about.

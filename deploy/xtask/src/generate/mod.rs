@@ -1,5 +1,5 @@
-//! Docs made from code, committed and kept fresh below `docs/generated`: the command line and the configuration as `mcsp`
-//! itself tells them, events as their catalogue does.
+//! Docs made from code, committed and kept fresh below `docs/generated`: the command line, the configuration and the REST
+//! interface as `mcsp` itself tells them, events as their catalogue does.
 
 mod cli;
 
@@ -47,7 +47,9 @@ fn make(workspace: &Workspace) -> Result<Vec<Document>> {
     let program = workspace.target.join("debug/mcsp");
     let program = program.to_str().context("the target folder's name is text")?;
     let config = output(&workspace.root, program, &["config", "reference"])?;
+    let openapi = output(&workspace.root, program, &["openapi"])?;
     let mut made = mcsp_events::document::all();
+    made.push(Document { path: "openapi.json".to_owned(), text: openapi });
     made.push(Document { path: "cli.md".to_owned(), text: cli::page(&workspace.root, program)? });
     made.push(Document { path: "config.md".to_owned(), text: config });
     Ok(made)

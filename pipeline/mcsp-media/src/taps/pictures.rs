@@ -60,7 +60,7 @@ impl<'a> Pictures<'a> {
         zero: Zero,
     ) -> Result<Self, MediaError> {
         let claimed_ms = probe.duration_us / 1000;
-        let spread_ms = claimed_ms.div_ceil(u64::from(job.pictures_max.max(2) - 1));
+        let spread_ms = claimed_ms.div_ceil(u64::from(job.pictures_max.max(1)));
         Ok(Self {
             parent,
             job,

@@ -91,8 +91,8 @@ fn looked_at(measured: &Measured) -> String {
     if !measured.has_video {
         return "no rule applies to its title and file name; it has no pictures".to_owned();
     }
-    let (pictures, seconds) = (measured.pictures.len(), |ms: u64| ms.div_ceil(1000));
-    let (watched_s, all_s) = (seconds(measured.watched_ms), seconds(measured.duration_ms));
+    let pictures = measured.pictures.len();
+    let (watched_s, all_s) = (measured.watched_ms / 1000, measured.duration_ms.div_ceil(1000));
     format!(
         "no rule applies to its title, its file name and {pictures} pictures; {watched_s} of {all_s} s were watched for flashing"
     )

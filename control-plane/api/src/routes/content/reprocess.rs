@@ -45,8 +45,8 @@ struct ReprocessOne {
 #[serde(deny_unknown_fields)]
 struct NewRun {
     /// Which published contents: `all`, or words that must all hold, of `id:<uuid>`, `owner:<uuid>`, `owner:me` and
-    /// `title:<text>`. Who is no admin finds only their own.
-    #[schema(min_length = 1, max_length = 300)]
+    /// `title:<text>`; other words are the title's. Who is no admin finds only their own.
+    #[schema(min_length = 1, max_length = 300, pattern = "^\\S")]
     query: String,
     /// `transcode` makes everything anew, `package` keeps the chunks.
     #[schema(schema_with = from_words)]

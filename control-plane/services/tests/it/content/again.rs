@@ -65,7 +65,6 @@ async fn a_failed_replacement_leaves_the_old_film_up() {
     world.blocked(1, two).await;
     let row = world.row(1).await;
     assert_eq!((row.state, row.published_revision), (ContentState::Blocked, Some(ONE)));
-    assert_eq!(world.catalog.search("film", 0, 10).await.unwrap().len(), 1);
     world.service.sweep(now_us() + 1).await.unwrap();
     assert!(world.objects().await.iter().any(|key| key.starts_with("media/")), "what viewers see stays");
 }
