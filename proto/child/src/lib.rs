@@ -16,10 +16,11 @@ pub use job::{
 };
 pub use message::{FromChild, ToChild, WireError};
 pub use report::{
-    ActOutcome, Failure, FailureKind, Hello, Layer, SCAN_MATCHES_MAX, ScanClass, ScanMatch, ScanReport, TrackConfig, TrackEnd,
+    ActOutcome, Failure, FailureKind, Hello, Layer, SCAN_MATCHES_MAX, ScanClass, ScanMatch, ScanReport, TrackConfig,
+    TrackEnd,
 };
 pub use taps::{
-    AudioTaps, CELL_COLUMNS, CELL_COUNT, CELL_ROWS, DenseTap, PosterTap, SHEET_TILES_MAX, STILL_BYTES_MAX, STILL_EDGE_PX_MAX, StillKind,
-    StoryboardTap, TAP_LUMA_EDGE_PX_MAX, TAP_SAMPLE_RATE_HZ, TAP_SAMPLES_MAX, TapCells, TapPicture, TapSound, TapStill,
-    TapsEnd, VideoTaps,
+    AudioTaps, CELL_COLUMNS, CELL_COUNT, CELL_ROWS, DenseTap, PosterTap, SHEET_TILES_MAX, STILL_BYTES_MAX,
+    STILL_EDGE_PX_MAX, StillKind, StoryboardTap, TAP_LUMA_EDGE_PX_MAX, TAP_SAMPLE_RATE_HZ, TAP_SAMPLES_MAX, TapCells,
+    TapPicture, TapSound, TapStill, TapsEnd, VideoTaps,
 };

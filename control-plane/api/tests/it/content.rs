@@ -11,11 +11,16 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, World, send};
 
-const OWNER: UserId = user(1);
-const OTHER: UserId = user(2);
-
-const fn user(number: u8) -> UserId {
+fn user(number: u8) -> UserId {
     UserId::from_bytes([number; 16])
+}
+
+fn owner() -> UserId {
+    user(1)
+}
+
+fn other() -> UserId {
+    user(2)
 }
 
 fn id(number: u8) -> ContentId {
@@ -28,7 +33,7 @@ async fn draft(world: &World, number: u8, visibility: Visibility) {
     let mut tx = world.catalog.begin().await.unwrap();
     let new = NewDraft {
         id: id(number),
-        owner: OWNER,
+        owner: owner(),
         title: format!("Film {number}"),
         description: String::new(),
         visibility,
@@ -86,7 +91,7 @@ fn calls(world: &World, user: UserId) -> Calls<'_> {
 async fn a_content_changes_only_from_the_version_that_was_read() {
     let world = World::new().await;
     draft(&world, 1, Visibility::Private).await;
-    let owner = calls(&world, OWNER);
+    let owner = calls(&world, owner());
     let path = format!("content/{}", id(1));
     let shown = owner.get(&path).await;
     assert_eq!((shown.status, shown.json()["state"].as_str()), (StatusCode::OK, Some("DRAFT")));
@@ -124,7 +129,7 @@ async fn another_users_content_is_refused_everywhere() {
     draft(&world, 1, Visibility::Private).await;
     draft(&world, 2, Visibility::Public).await;
     publish(&world, 2).await;
-    let (owner, other) = (calls(&world, OWNER), calls(&world, OTHER));
+    let (owner, other) = (calls(&world, owner()), calls(&world, other()));
     for (number, refusal) in [(1, StatusCode::NOT_FOUND), (2, StatusCode::FORBIDDEN)] {
         let path = format!("content/{}", id(number));
         assert_eq!(other.patch(&path, "*", &json!({ "title": "mine" })).await.status, refusal);
@@ -147,9 +152,9 @@ async fn another_users_content_is_refused_everywhere() {
     let cursor = mine["next_cursor"].as_str().unwrap();
     let next = owner.get(&format!("content?limit=1&cursor={cursor}")).await.json();
     assert_eq!((next["items"][0]["id"].as_str(), next["next_cursor"].as_str()), (Some(&*id(1).to_string()), None));
-    let moderator = Calls { world: &world, token: world.token(OTHER, UserRole::Moderator) };
+    let moderator = Calls { world: &world, token: world.token(user(2), UserRole::Moderator) };
     assert_eq!(moderator.get(&format!("content/{}/timeline", id(1))).await.status, StatusCode::OK);
-    let admin = Calls { world: &world, token: world.token(OTHER, UserRole::Admin) };
+    let admin = Calls { world: &world, token: world.token(user(2), UserRole::Admin) };
     assert_eq!(admin.call(Method::DELETE, &format!("content/{}", id(1)), None).await.status, StatusCode::NO_CONTENT);
 }
 
@@ -157,7 +162,7 @@ async fn another_users_content_is_refused_everywhere() {
 async fn a_timeline_tells_steps_and_a_deleted_content_is_gone() {
     let world = World::new().await;
     draft(&world, 1, Visibility::Public).await;
-    let owner = calls(&world, OWNER);
+    let owner = calls(&world, owner());
     let path = format!("content/{}", id(1));
     let timeline = owner.get(&format!("{path}/timeline")).await.json();
     assert_eq!((&timeline["state"], &timeline["revision"]), (&json!("DRAFT"), &json!(1)));
@@ -183,7 +188,7 @@ async fn a_run_is_told_before_it_is_made() {
     let world = World::new().await;
     draft(&world, 1, Visibility::Public).await;
     publish(&world, 1).await;
-    let (owner, other) = (calls(&world, OWNER), calls(&world, OTHER));
+    let (owner, other) = (calls(&world, owner()), calls(&world, other()));
     let wish = |dry_run: bool| Some(json!({ "query": "all", "from": "transcode", "dry_run": dry_run }));
     let plan = owner.call(Method::POST, "reprocess", wish(true)).await;
     assert_eq!(plan.status, StatusCode::OK, "{}", plan.text);

@@ -83,7 +83,9 @@ impl Starter<'_> {
                 self.stage(role, BulkTranscoder::new(self.stores(), self.sandbox()?));
             }
             Role::Package => {
-                self.stage(role, DrmPackager::new(self.stores(), open_licence(self.config, self.engines).await?))
+                let packager = DrmPackager::new(self.stores(), open_licence(self.config, self.engines).await?);
+                // The beginning of one film must not wait for the whole of another.
+                self.stage_with(role, packager, self.config.worker.slots + 1);
             }
             Role::Licence => self.licence().await?,
             Role::Relay => self.relay().await?,

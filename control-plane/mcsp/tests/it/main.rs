@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
 mod clips;
+mod guide;
 mod hostile;
 mod library;
 mod platform;
@@ -9,4 +10,6 @@ mod protection;
 mod readers;
 mod resume;
 mod seams;
+mod site;
+mod stops;
 mod support;

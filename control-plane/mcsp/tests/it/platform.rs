@@ -3,90 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 
 use mcsp_domain::{Plan, Scheme, TrackClass};
 use mcsp_grpc::licence::v1::GetOrCreateKeysRequest;
 use mcsp_services::licence::{LicenceService, MasterKey, MasterKeys};
 use serde_json::{Value, json};
 
-use crate::support::{mcsp, process, text, tree};
-
-/// A data folder with its configuration, and the nodes that run on it.
-struct Site {
-    folder: tempfile::TempDir,
-    nodes: Vec<Node>,
-}
-
-struct Node {
-    child: Child,
-    health: String,
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Site {
-    fn new() -> Self {
-        let folder = mcsp_fixtures::temp_dir();
-        let ladder = folder.path().join("ladder.json");
-        let rungs = r#"{"video":[{"width":426,"height":240,"crf":23,"maxrate_kbps":400},{"width":256,"height":144,"crf":23,"maxrate_kbps":200}],"audio":[{"codec":"aac","bitrate_kbps":96,"channels":2}]}"#;
-        fs::write(&ladder, rungs).unwrap();
-        let plan = format!(
-            "[plan]\nsegment_ms = 2000\nchunk_ms = 4000\npreset = \"ultrafast\"\nladder = {:?}\n",
-            ladder.display().to_string()
-        );
-        let quick = "[log]\nlease_s = 2\n[retry]\nfirst_ms = 50\n[objects.endpoint]\nlisten = \"127.0.0.1:0\"\n";
-        fs::write(folder.path().join("mcsp.toml"), format!("{quick}{plan}")).unwrap();
-        Self { folder, nodes: Vec::new() }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    /// Returns a command on this site's configuration.
-    fn command(&self, name: &str) -> Command {
-        let mut command = mcsp();
-        command.arg(name).arg("--config").arg(self.folder.path().join("mcsp.toml")).arg("--data").arg(self.data());
-        command
-    }
-
-    fn run(&self, name: &str, rest: &[&str]) -> Output {
-        self.command(name).args(rest).output().unwrap()
-    }
-
-    /// Starts a node and waits until it says that it is up.
-    fn start(&mut self, name: &str, rest: &[&str]) {
-        let mut command = self.command(name);
-        let mut child = command.args(rest).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let health = lines.find_map(|line| line.unwrap().strip_prefix("health  http://").map(str::to_owned));
-        let health = health.unwrap_or_else(|| panic!("{name} said no address"));
-        self.nodes.push(Node { child, health: health.trim_end_matches("/readyz").to_owned() });
-    }
-
-    fn submit(&self, clip: &Path) -> String {
-        let output = self.command("submit").arg(clip).arg("--wait").output().unwrap();
-        assert!(output.status.success(), "submit: {}", text(&output.stderr));
-        text(&output.stdout).lines().next().unwrap().to_owned()
-    }
-
-    /// Returns the only plan's folder under one of the bucket's folders.
-    fn plan_folder(&self, kind: &str, content: &str) -> PathBuf {
-        let revision = self.data().join("objects/mcsp-local").join(kind).join(content).join("1");
-        let mut plans: Vec<PathBuf> = fs::read_dir(&revision).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(plans.len(), 1, "{}", revision.display());
-        plans.remove(0)
-    }
-}
+use crate::site::Site;
+use crate::support::{process, text, tree};
 
 fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -128,7 +56,8 @@ fn read_plan(folder: &Path) -> Plan {
 #[test]
 fn two_processes_make_what_one_makes() {
     let mut site = Site::new();
-    site.start("up", &["--http", "127.0.0.1:0"]);
+    // Thumbnails lie beside the package, and `mcsp process` makes none.
+    site.start("up", &["--http", "127.0.0.1:0", "--roles", "orchestrate,transcode,package,relay,upkeep"]);
     site.start("worker", &[]);
     let clip = mcsp_fixtures::looped("cups-720p30-4s.mp4", 5, site.folder.path());
     let content = site.submit(&clip);

@@ -75,7 +75,16 @@ impl Client {
                 Ok(answer) => {
                     let status = answer.status();
                     match answer.bytes().await {
-                        Ok(bytes) => return Ok((status, serde_json::from_slice(&bytes).unwrap_or_default())),
+                        Ok(bytes) => {
+                            let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                            // The node that had the request may be dead: its claim runs out.
+                            let is_held =
+                                value["type"].as_str().is_some_and(|kind| kind.ends_with("/request-in-flight"));
+                            if !is_held {
+                                return Ok((status, value));
+                            }
+                            last = "the request is being answered".to_owned();
+                        }
                         Err(error) => last = error.to_string(),
                     }
                 }

@@ -92,7 +92,7 @@ pub(super) async fn wait_until_swept(
     let deleted = uploads.iter().position(|upload| upload.is_good).and_then(|index| contents.get(index));
     let deleted = deleted.context("no good upload")?;
     let began = Instant::now();
-    while folders(&bucket.join("media").join(deleted).join("1"))? > 0 {
+    while packages(&bucket.join("media").join(deleted).join("1"))? > 0 {
         ensure!(began.elapsed() < max, "{deleted} was deleted and still has objects after {max:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -103,7 +103,7 @@ pub(super) async fn wait_until_swept(
 pub(super) fn objects(bucket: &Path, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
     let deleted = uploads.iter().position(|upload| upload.is_good);
     for (index, (upload, content)) in uploads.iter().zip(contents).enumerate() {
-        let plans = folders(&bucket.join("media").join(content).join("1"))?;
+        let plans = packages(&bucket.join("media").join(content).join("1"))?;
         let wanted = usize::from(upload.is_good && Some(index) != deleted);
         ensure!(plans == wanted, "{content} has {plans} packages, not {wanted}");
     }
@@ -117,8 +117,22 @@ pub(super) fn objects(bucket: &Path, uploads: &[Upload], contents: &[String]) ->
     say("platform: no object without its content")
 }
 
-fn folders(folder: &Path) -> anyhow::Result<usize> {
-    Ok(names(folder)?.len())
+/// Counts the plans of a revision that have any object.
+fn packages(revision: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for plan in names(revision)? {
+        let mut folders = vec![revision.join(plan)];
+        while let Some(folder) = folders.pop() {
+            let within = names(&folder)?.into_iter().map(|name| folder.join(name));
+            let (more, objects): (Vec<_>, Vec<_>) = within.partition(|path| path.is_dir());
+            if !objects.is_empty() {
+                count += 1;
+                break;
+            }
+            folders.extend(more);
+        }
+    }
+    Ok(count)
 }
 
 fn names(folder: &Path) -> anyhow::Result<Vec<String>> {

@@ -6,6 +6,7 @@
 
 pub(crate) mod about;
 pub(crate) mod multipart;
+mod prune;
 pub(crate) mod spool;
 pub(crate) mod unfinished;
 mod upload;
@@ -71,6 +72,8 @@ pub struct Swept {
     pub uploads: usize,
     /// Notes on objects that are gone.
     pub notes: usize,
+    /// Folders that had been empty.
+    pub folders: usize,
 }
 
 impl FileStore {
@@ -101,14 +104,17 @@ impl FileStore {
         Self { presigner: Some(Arc::new(presigner)), ..self }
     }
 
-    /// Gives up uploads in parts that nobody touched for `older_than`, and forgets what was noted on objects that are gone.
+    /// Gives up uploads in parts that nobody touched for `older_than`, forgets what was noted on objects that are gone, and
+    /// removes folders that have been empty for a day.
     ///
     /// # Errors
     /// When the folder cannot be read or written to.
     pub async fn sweep(&self, older_than: Duration) -> std::io::Result<Swept> {
         let inner = Arc::clone(&self.inner);
         let swept = tokio::task::spawn_blocking(move || {
-            Ok(Swept { uploads: inner.sweep_uploads(older_than)?, notes: about::sweep(&inner.root)? })
+            let uploads = inner.sweep_uploads(older_than)?;
+            let notes = about::sweep(&inner.root)?;
+            Ok(Swept { uploads, notes, folders: prune::prune(&inner.root, prune::FOLDER_AGE_MIN)? })
         });
         swept.await.unwrap_or_else(|join| Err(std::io::Error::other(join)))
     }

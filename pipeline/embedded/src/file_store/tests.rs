@@ -92,7 +92,7 @@ async fn sweeps_old_uploads_and_keeps_young_ones_over_a_restart() {
     drop(store);
     let store = FileStore::open(folder.path(), Durability::Object).unwrap();
     let swept = store.sweep(Duration::from_secs(3600)).await.unwrap();
-    assert_eq!(swept, Swept { uploads: 1, notes: 0 });
+    assert_eq!(swept, Swept { uploads: 1, notes: 0, folders: 0 });
     assert!(matches!(store.list_parts(&film, &old).await, Err(StoreError::NoUpload { .. })));
     assert_eq!(store.list_parts(&film, &young).await.unwrap().len(), 1);
 }
@@ -111,7 +111,7 @@ async fn forgets_notes_on_objects_that_are_gone() {
         age(&entry.unwrap().path(), Duration::from_secs(7200));
     }
     let before = store.head(&key("stays")).await.unwrap();
-    assert_eq!(store.sweep(Duration::from_secs(3600)).await.unwrap(), Swept { uploads: 0, notes: 1 });
+    assert_eq!(store.sweep(Duration::from_secs(3600)).await.unwrap(), Swept { uploads: 0, notes: 1, folders: 0 });
     assert_eq!(store.head(&key("stays")).await.unwrap(), before);
 }
 

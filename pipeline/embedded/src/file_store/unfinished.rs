@@ -157,6 +157,8 @@ impl Inner {
     fn open_folder(&self, folder: &Path) -> std::io::Result<File> {
         let opened = match File::open(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                // One that was there before may have been removed since, with those above it.
+                self.known_folders().retain(|known| !folder.starts_with(known));
                 fs::create_dir_all(folder)?;
                 File::open(folder)?
             }

@@ -155,7 +155,9 @@ impl S3Endpoint {
         let mut all = Swept::default();
         for store in self.buckets.values() {
             let swept = store.sweep(older_than).await?;
-            all = Swept { uploads: all.uploads + swept.uploads, notes: all.notes + swept.notes };
+            all.uploads += swept.uploads;
+            all.notes += swept.notes;
+            all.folders += swept.folders;
         }
         Ok(all)
     }
