@@ -1,4 +1,4 @@
-# The one door. `make demo`: set up, build, process a real clip, say how to watch it. `make test`: all tests.
+# The one door. `make demo`: set up, build, upload a real clip, publish it, say how to watch it. `make test`: all tests.
 # Behind it stand cargo, deploy/setup-debian.sh and `cargo xtask` (deploy/xtask).
 
 SHELL := /bin/bash
@@ -9,7 +9,7 @@ SHELL := /bin/bash
 CLIP ?= fixtures/media/bbb-1080p60.mp4
 OUT ?= out/demo
 DATA ?= data
-LISTEN ?= 127.0.0.1:8080
+LISTEN ?= 127.0.0.1:8090
 WATCH ?= 0
 SUITE ?= criterion
 
@@ -35,18 +35,10 @@ setup: ## Install what a bare Debian 12 with git, make and Rust lacks
 build: ## Build everything once, with lints
 	$(CARGO_BUILD)
 
-demo: ## Process a real clip into out/demo; WATCH=1 goes on serving it; CLIP=, OUT=, LISTEN= choose
+demo: ## Start the platform, upload a real clip, publish it; WATCH=1 goes on running; CLIP=, OUT=, LISTEN= choose
 	$(PHASE) set-up ./deploy/setup-debian.sh
 	$(PHASE) build $(CARGO_BUILD)
-	rm -rf "$(OUT)" "$(OUT).work" "$(OUT).keys.json"
-	mkdir -p "$(dir $(OUT))"
-	$(PHASE) process $(MCSP) process "$(CLIP)" --out "$(OUT)"
-ifeq ($(WATCH),1)
-	$(MCSP) serve "$(OUT)" --listen $(LISTEN)
-else
-	@printf '\nTo watch it:\n\n    %s serve %s --listen %s\n\nthen open http://%s/\n' \
-	    "$(MCSP)" "$(OUT)" "$(LISTEN)" "$(LISTEN)"
-endif
+	WATCH=$(WATCH) $(PHASE) demo ./deploy/demo.sh "$(MCSP)" "$(CLIP)" "$(OUT)" "$(LISTEN)"
 
 up: ## Run the platform in ./data: every role on embedded engines; DATA= chooses
 	$(PHASE) set-up ./deploy/setup-debian.sh

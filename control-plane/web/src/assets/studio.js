@@ -157,7 +157,8 @@ async function refresh() {
   el('asset-reason').textContent = timeline.reason ?? '';
   el('asset-reason').hidden = !timeline.reason;
   el('asset-watch').href = `/watch?content=${encodeURIComponent(content)}`;
-  el('asset-watch').hidden = !found.playable;
+  // Its owner can watch what is ready before the rest is.
+  el('asset-watch').hidden = !found.published_revision && timeline.state !== 'PROCESSING';
   el('asset-retry').hidden = timeline.state !== 'FAILED';
   el('steps').replaceChildren(...stepItems(timeline.steps));
   el('renditions').replaceChildren(...renditionRows(timeline.renditions, (name) => act(async () => {

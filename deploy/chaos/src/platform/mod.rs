@@ -50,7 +50,7 @@ pub(crate) async fn run(clip: &Path, data: &Path, count: u32, kills: u32) -> any
     let done = Arc::new(AtomicU32::new(0));
     let sending = tokio::spawn(send_all(client.clone(), uploads.clone(), Arc::clone(&done)));
     for kill in 0..kills {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..1500))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..2500))).await;
         nodes.kill_one(kill)?;
     }
     let contents = sending.await??;
