@@ -98,7 +98,7 @@ const fn of_user(spec: TopicSpec, durability: Durability) -> TopicSpec {
 
 topics! {
     /// Bytes are in the store, nobody has looked at them.
-    UploadInitiated = media("media.upload.initiated", &["upload"], &["upload-ingestor"]);
+    UploadInitiated = media("media.upload.initiated", &["upload", "content"], &["upload-ingestor"]);
     /// The upload is sound: container, limits, virus scan.
     UploadCompleted = media(
         "media.upload.completed",
@@ -114,7 +114,7 @@ topics! {
     /// Rights are clear: transcoding may begin.
     CopyrightCleared = media(
         "media.copyright.cleared",
-        &["copyright-scanner", "moderation"],
+        &["copyright-scanner", "moderation", "content"],
         &["transcoding-orchestrator", "content"],
     );
     /// One chunk is to be transcoded; somebody waits for it.

@@ -203,7 +203,7 @@ async fn a_run_is_told_before_it_is_made() {
     assert_eq!(owner.call(Method::POST, &path, None).await.status, StatusCode::ACCEPTED);
     assert_eq!(owner.get(&format!("{path}/items")).await.json()["items"][0]["content"], id(1).to_string());
     assert_eq!(other.get(&path).await.status, StatusCode::NOT_FOUND);
-    for query in ["", "film", "state:FAILED", "id:\u{0}"] {
+    for query in ["", " ", "id:1", "owner:", "title:", "id:\u{0}"] {
         let body = Some(json!({ "query": query, "from": "package" }));
         let answer = owner.call(Method::POST, "reprocess", body).await;
         assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid-field"));
