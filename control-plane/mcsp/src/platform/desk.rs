@@ -12,7 +12,7 @@ use mcsp_runtime::{SagaEngine, chain, now_us};
 use mcsp_services::content::{ContentService, ContentSettings, Effects};
 use mcsp_services::engagement::EngagementService;
 use mcsp_services::idempotency::Answers;
-use mcsp_services::identity::{AuthService, TryLimits, UserService, read_or_make_keys, rotate_keys, users_client};
+use mcsp_services::identity::{AuthService, TryLimits, UserService, read_or_make_keys, users_client};
 use mcsp_services::moderation::ModerationService;
 use mcsp_services::notify::{
     LiveEvents, LiveTimes, SenderSettings, TargetPolicy, WebhookSender, WebhookService, progress_of,
@@ -191,9 +191,10 @@ async fn tidy_up(desk: Arc<mcsp_api::Desk>, key_file: PathBuf, shutdown: Cancell
                 tracing::warn!(error, "expired sessions and answers stay for now");
             }
         }
-        match rotate_keys(&key_file, now_us() / 1_000_000) {
+        // A key that has grown old is followed by a new one, here or in another process.
+        match read_or_make_keys(&key_file, now_us() / 1_000_000) {
             Ok(keys) => desk.auth.use_keys(keys),
-            Err(error) => tracing::warn!(error = chain(&error), "tokens are signed with the old key"),
+            Err(error) => tracing::warn!(error = chain(&error), "tokens are signed with the key from before"),
         }
     }
 }
