@@ -47,7 +47,9 @@ impl Catalog {
         let path = sqlite_path(url)?;
         let database = Database::open(Path::new(path), busy_timeout, &new_id()).await?;
         let notice_wake = tokio::sync::broadcast::Sender::new(crate::notice::NOTICE_WAKES_MAX);
-        Ok(Self { inner: Arc::new(Inner { database, outbox_wake: Notify::new(), delivery_wake: Notify::new(), notice_wake }) })
+        Ok(Self {
+            inner: Arc::new(Inner { database, outbox_wake: Notify::new(), delivery_wake: Notify::new(), notice_wake }),
+        })
     }
 
     /// Begins a transaction. Dropping it undoes everything.

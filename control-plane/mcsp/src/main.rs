@@ -104,8 +104,15 @@ async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> 
         Command::Match(args) => print(&fingerprint_command::match_file(args).await?),
         Command::Library(args) => print(&fingerprint_command::library(args).await?),
         Command::Config(args) => print(&config::command::run(args)?),
-        Command::Openapi => print(&(mcsp_api::openapi().to_pretty_json()? + "\n")),
+        Command::Openapi => print(&openapi()?),
     }
+}
+
+/// Returns the document of the REST interface, its keys in rising order whatever else is built into the program.
+fn openapi() -> anyhow::Result<String> {
+    let mut document = serde_json::to_value(mcsp_api::openapi())?;
+    document.sort_all_objects();
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 async fn probe(args: &ProbeArgs) -> anyhow::Result<()> {

@@ -73,8 +73,7 @@ mod tests {
         for name in ["watch.html", "studio.html"] {
             let page = std::str::from_utf8(asset(name).unwrap().bytes).unwrap();
             assert!(!page.contains("<style") && !page.contains(" style=") && !page.contains(" onclick="));
-            let loaded =
-                page.matches("<script src=").count() + page.matches("<script type=\"module\" src=").count();
+            let loaded = page.matches("<script src=").count() + page.matches("<script type=\"module\" src=").count();
             assert_eq!(page.matches("<script").count(), loaded, "{name}");
         }
     }

@@ -17,8 +17,8 @@ pub use hmac_keys::{HMAC_TOKEN_CHARS_MAX, HmacKey, HmacKeys};
 pub use keys::{KEYS_MAX, ViewerKeys};
 pub use viewer::{ACCESS_TOKEN_S, AccessClaims};
 pub use webhook::{
-    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WEBHOOK_TOLERANCE_S, WebhookSecret, WebhookTokenError, sign_webhook,
-    verify_webhook,
+    WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WEBHOOK_TOLERANCE_S, WebhookSecret, WebhookTokenError,
+    sign_webhook, verify_webhook,
 };
 
 /// Why a token or a set of keys was not taken. No message repeats a secret or a token.

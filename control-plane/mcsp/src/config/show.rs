@@ -16,6 +16,8 @@ pub(crate) fn show(config: &Config) -> String {
     // Regions that nobody named hold all the same.
     settings["placement"] =
         config.placement.iter().map(|(region, bucket)| (region.clone(), Value::from(bucket.as_str()))).collect();
+    // Whether a map keeps the order of its keys depends on what else is built into the program.
+    settings.sort_all_objects();
     let mut page = String::new();
     write_table(&mut page, config, &settings, &mut Vec::new());
     page

@@ -98,7 +98,7 @@ mod tests {
         let read = read_or_make(&path).unwrap();
         assert_eq!((made.access_key, made.secret_key), (read.access_key, read.secret_key));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = read_or_make(&path).err().unwrap().to_string();
+        let error = format!("{:#}", read_or_make(&path).err().unwrap());
         assert!(error.ends_with("may be read by others: mode 644, 600 wanted"), "{error}");
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use mcsp_child::{
-    AudioJob, AudioRung, Failure, FromChild, Hello, Isolation, Job, JobLimits, ScanReport, SourceAccess, TapCells, TapPicture,
-    TapStill, TapsEnd, ToChild, TrackEnd, TranscodeJob, VideoJob, VideoRung, Work, wire,
+    AudioJob, AudioRung, Failure, FromChild, Hello, Isolation, Job, JobLimits, ScanReport, SourceAccess, TapCells,
+    TapPicture, TapStill, TapsEnd, ToChild, TrackEnd, TranscodeJob, VideoJob, VideoRung, Work, wire,
 };
 use mcsp_domain::{Analysis, Chunk, Digest, Grid, Ladder, Plan, PlanId, PlanRequest, Policy, Preset, Probe};
 
