@@ -22,8 +22,11 @@ const LEASE: &str = "outbox-relay";
 const LEASE_US: i64 = 6_000_000;
 /// Age at which the lease is renewed.
 const LEASE_RENEW_US: i64 = LEASE_US / 3;
-/// How often a relay looks for messages of other processes, and for a free lease; one indexed read each.
+/// How often a relay looks for messages of other processes, and for a free lease; one indexed read each. Where nothing comes
+/// the time between two looks doubles up to `POLL_MAX`.
 const POLL: Duration = Duration::from_millis(100);
+/// The longest time between two looks: what a message of another process waits after a silence.
+const POLL_MAX: Duration = Duration::from_millis(400);
 /// The first pause after a failure; it doubles up to `BACKOFF_MAX`.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// The longest pause after a failure.
@@ -91,19 +94,20 @@ impl Relay {
     }
 
     async fn relay(&self) {
-        let (mut state, mut failures) = (State::default(), 0);
+        let (mut state, mut failures, mut poll) = (State::default(), 0, POLL);
         loop {
             let turn = self.turn(&mut state).await;
             if turn.is_ok() {
                 failures = 0;
             }
             match turn {
-                Ok(Turn::Moved) => {}
+                Ok(Turn::Moved) => poll = POLL,
                 Ok(Turn::Empty) => {
                     // The time-out is the poll for other processes' messages.
-                    let _ = tokio::time::timeout(POLL, self.catalog.outbox_changed()).await;
+                    let _ = tokio::time::timeout(poll, self.catalog.outbox_changed()).await;
+                    poll = (poll * 2).min(POLL_MAX);
                 }
-                Ok(Turn::NotOurs) => tokio::time::sleep(POLL).await,
+                Ok(Turn::NotOurs) => tokio::time::sleep(POLL_MAX).await,
                 Err(error) => {
                     state = State::default();
                     let pause = backoff(failures);

@@ -15,8 +15,8 @@ use super::member::Member;
 use super::settle::{self, Fate, Settling};
 use super::{Fault, Inner};
 
-/// The longest that a waiting call goes without looking: a ring that is lost costs this much.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest that a waiting call goes without looking. Its process looks each second for all of its calls, by one query.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Searches that find nothing, one right after the other: each one notes what it searched in vain.
 const VAIN_SEARCHES_MAX: u32 = 3;
 

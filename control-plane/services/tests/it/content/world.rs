@@ -26,6 +26,8 @@ use mcsp_services::licence::{LicenceService, MasterKey, MasterKeys, client};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A time for what happened before the test.
 pub(super) const THEN_US: i64 = 1_760_000_000_000_000;
 
@@ -343,14 +345,14 @@ impl World {
     }
 
     pub(super) async fn until(&self, number: u8, is_there: impl Fn(&ContentRow) -> bool) -> ContentRow {
-        let started = Instant::now();
+        let (started, mut look) = (Instant::now(), tokio::time::interval(LOOK_EVERY));
         loop {
+            look.tick().await;
             let row = self.row(number).await;
             if is_there(&row) {
                 return row;
             }
             assert!(started.elapsed() < PATIENCE, "{row:?} {:?}", self.saga(number, row.revision).await);
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -360,13 +362,13 @@ impl World {
 
     /// Waits until a saga has come to an end.
     pub(super) async fn saga_ends(&self, number: u8, revision: Revision) -> SagaStatus {
-        let started = Instant::now();
+        let (started, mut look) = (Instant::now(), tokio::time::interval(LOOK_EVERY));
         loop {
+            look.tick().await;
             match self.saga(number, revision).await {
                 Some(status) if matches!(status.state, SagaState::Completed | SagaState::RolledBack) => return status,
                 status => assert!(started.elapsed() < PATIENCE, "{status:?}"),
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
