@@ -18,7 +18,6 @@ use mcsp_stages::copyright::{Density, Library, remember};
 use serde_json::json;
 
 use crate::args::IsolationArg;
-use crate::config::Config;
 use crate::ids::random_id;
 use crate::platform::args::NodeArgs;
 use crate::platform::engines::Engines;
@@ -79,19 +78,10 @@ pub(crate) async fn library(args: &LibraryArgs) -> anyhow::Result<String> {
     }
 }
 
-/// Returns the bucket that holds the library: the first of the placement's, by region.
-///
-/// # Errors
-/// When it is not configured.
-pub(crate) fn library_bucket(config: &Config, engines: &Engines) -> anyhow::Result<Arc<dyn ObjectStore>> {
-    let region = config.placement.keys().next().map(String::as_str);
-    Ok(engines.buckets.of(&config.placement(region)?)?)
-}
-
 async fn open_store(node: &NodeArgs) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let config = crate::config::load(&node.sources([]))?;
     let engines = Engines::open(&config).await?;
-    library_bucket(&config, &engines)
+    engines.library(&config)
 }
 
 async fn add(shelf: &Shelf, args: &LibraryAddArgs) -> anyhow::Result<String> {

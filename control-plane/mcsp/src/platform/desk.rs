@@ -29,8 +29,8 @@ use super::engines::{Engines, master_keys, open_licence, secret};
 use super::{credentials, worker_name};
 use crate::config::Config;
 
-/// How often what accounts and requests leave behind is removed.
-const TIDY_EVERY: Duration = Duration::from_secs(300);
+/// How often it is looked whether the key that signs has grown old.
+const KEYS_EVERY: Duration = Duration::from_secs(300);
 
 /// The services of one node.
 pub(crate) struct Desk {
@@ -135,7 +135,7 @@ impl Desk {
             licence,
         };
         let desk = Arc::new(desk);
-        tokio::spawn(tidy_up(Arc::clone(&desk), key_file, shutdown.clone()));
+        tokio::spawn(follow_keys(Arc::clone(&desk), key_file, shutdown.clone()));
         let stores: Vec<String> = config.endpoint.as_ref().map(|endpoint| endpoint.url()).into_iter().collect();
         Ok(mcsp_api::router(desk, mcsp_api::ApiSettings::default()).merge(mcsp_api::pages(&stores)))
     }
@@ -177,19 +177,12 @@ impl Desk {
     }
 }
 
-/// Removes what accounts and requests leave behind, and signs with a new key in time.
-async fn tidy_up(desk: Arc<mcsp_api::Desk>, key_file: PathBuf, shutdown: CancellationToken) {
+/// Signs with a new key in time.
+async fn follow_keys(desk: Arc<mcsp_api::Desk>, key_file: PathBuf, shutdown: CancellationToken) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(TIDY_EVERY) => {}
+            () = tokio::time::sleep(KEYS_EVERY) => {}
             () = shutdown.cancelled() => return,
-        }
-        let sessions = desk.auth.sweep().await.map_err(|error| chain(&error));
-        let answers = desk.answers.sweep(now_us()).await.map_err(|error| chain(&error));
-        for swept in [sessions, answers] {
-            if let Err(error) = swept {
-                tracing::warn!(error, "expired sessions and answers stay for now");
-            }
         }
         // A key that has grown old is followed by a new one, here or in another process.
         match read_or_make_keys(&key_file, now_us() / 1_000_000) {

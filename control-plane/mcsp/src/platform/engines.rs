@@ -57,6 +57,15 @@ impl Engines {
         self.catalog.get_or_try_init(|| open_catalog(config)).await.cloned()
     }
 
+    /// Returns the bucket of the library of references: that of the first region.
+    ///
+    /// # Errors
+    /// When the region has no bucket here.
+    pub(crate) fn library(&self, config: &Config) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let region = config.placement.keys().next().map(String::as_str);
+        Ok(self.buckets.of(&config.placement(region)?)?)
+    }
+
     /// Gives up uploads that nobody touched for `older_than`, in every bucket.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use mcsp_runtime::chain;
 use mcsp_runtime::stage::{Backoff, CancelLookup, Runner, RunnerOptions, Stage};
-use mcsp_runtime::{ObjectStore, chain};
 use mcsp_sandbox::Sandbox;
 use mcsp_services::Relay;
 use mcsp_services::content::ContentFacts;
+use mcsp_services::idempotency::Answers;
 use mcsp_services::moderation::ReviewQueue;
 use mcsp_services::notify::Notification;
 use mcsp_services::search::{Indexer, SearchIndexer};
@@ -61,7 +62,7 @@ impl Starter<'_> {
             Role::Edge => self.routes(self.desk.edge()?),
             Role::Ingest => self.ingest()?,
             Role::Copyright => {
-                let library = self.library()?;
+                let library = self.engines.library(self.config)?;
                 self.stage(role, CopyrightScanner::new(self.stores(), self.sandbox()?, library));
             }
             Role::Moderate => self.moderate().await?,
@@ -105,12 +106,6 @@ impl Starter<'_> {
         let policy = IngestPolicy { len_bytes_max, duration_s_max, ..IngestPolicy::default() };
         self.stage(Role::Ingest, UploadIngestor::new(self.stores(), self.sandbox()?, policy));
         Ok(())
-    }
-
-    /// Returns the bucket of the library of references: the first one.
-    fn library(&self) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        let placement = self.config.placement(self.config.placement.keys().next().map(String::as_str))?;
-        Ok(self.engines.buckets.of(&placement)?)
     }
 
     async fn moderate(&mut self) -> anyhow::Result<()> {
@@ -252,6 +247,7 @@ impl Starter<'_> {
     async fn upkeep(&mut self) -> anyhow::Result<()> {
         let upkeep = Upkeep {
             engines: Arc::clone(self.engines),
+            answers: Answers::new(self.engines.catalog(self.config).await?),
             catalog: self.engines.catalog(self.config).await?,
             uploads: self.desk.uploads().await?,
             content: self.desk.content().await?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mcsp_catalog::Catalog;
 use mcsp_runtime::{chain, now_us};
 use mcsp_services::content::ContentService;
+use mcsp_services::idempotency::Answers;
 use mcsp_services::upload::UploadService;
 
 use super::engines::Engines;
@@ -26,6 +27,7 @@ const UPLOAD_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) struct Upkeep {
     pub(super) engines: Arc<Engines>,
     pub(super) catalog: Catalog,
+    pub(super) answers: Answers,
     pub(super) uploads: UploadService,
     pub(super) content: ContentService,
     /// How long the inbox remembers an event.
@@ -40,6 +42,8 @@ impl Upkeep {
         told("records of the log", self.engines.log.sweep(now_us()).await);
         told("claims and values", self.engines.ledger.sweep().await);
         told("inbox", catalog.sweep_inbox(before(self.inbox_keep_us)).await);
+        told("sign-ins", catalog.sweep_sign_ins(now_us()).await);
+        told("kept answers", self.answers.sweep(now_us()).await);
         told("notices", catalog.sweep_notices(before(NOTICES_KEEP_US)).await);
         told("playbacks", catalog.sweep_playbacks(before(PLAYBACKS_KEEP_US)).await);
         told("deliveries", catalog.sweep_deliveries(before(DELIVERIES_KEEP_US)).await);

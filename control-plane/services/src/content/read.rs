@@ -1,10 +1,7 @@
 //! What may be read of a content and by whom, and what its owner says of it.
 
 use mcsp_catalog::{ContentRow, PublicationRow, RenditionRow, StepRow};
-use mcsp_domain::{
-    ContentId, ContentState, RenditionKind, RenditionName, RenditionState, Revision, StepName, StepState,
-    SubscriptionTier, UserId, UserRole, Visibility,
-};
+use mcsp_domain::{ContentId, ContentState, Revision, SubscriptionTier, UserId, UserRole, Visibility};
 use mcsp_runtime::now_us;
 
 use super::draft::check_text;
@@ -64,45 +61,11 @@ pub struct Timeline {
     /// Why it is there.
     pub reason: Option<String>,
     /// The revision's steps, in the order of its way.
-    pub steps: Vec<StepView>,
+    pub steps: Vec<StepRow>,
     /// The revision's renditions, by name.
-    pub renditions: Vec<RenditionView>,
+    pub renditions: Vec<RenditionRow>,
     /// All revisions, newest first.
     pub revisions: Vec<RevisionView>,
-}
-
-/// One step of a revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepView {
-    /// The step.
-    pub name: StepName,
-    /// How far it is.
-    pub state: StepState,
-    /// The number of its last attempt; 0 before the first.
-    pub attempt: u32,
-    /// The process that did the work; empty where none is known.
-    pub worker: String,
-    /// Why it is as it is; empty where that needs no words.
-    pub reason: String,
-    /// When it began, microseconds since 1970.
-    pub started_us: Option<i64>,
-    /// When it ended, microseconds since 1970.
-    pub ended_us: Option<i64>,
-}
-
-/// One rendition of a revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RenditionView {
-    /// Its name.
-    pub name: RenditionName,
-    /// Pictures or sound.
-    pub kind: RenditionKind,
-    /// How far it is.
-    pub state: RenditionState,
-    /// Why it failed; empty otherwise.
-    pub reason: String,
-    /// When it last changed, microseconds since 1970.
-    pub updated_us: i64,
 }
 
 /// One revision of a content.
@@ -189,8 +152,8 @@ impl ContentService {
             revision,
             state: row.state,
             reason: row.reason,
-            steps: steps.into_iter().map(StepView::from).collect(),
-            renditions: renditions.into_iter().map(RenditionView::from).collect(),
+            steps,
+            renditions,
             revisions: revisions.into_iter().map(RevisionView::from).collect(),
         })
     }
@@ -272,20 +235,6 @@ fn view(row: ContentRow, publication: Option<&PublicationRow>, is_insider: bool)
         created_us: row.created_us,
         updated_us: row.updated_us,
         published_us: publication.and_then(|publication| publication.published_us),
-    }
-}
-
-impl From<StepRow> for StepView {
-    fn from(row: StepRow) -> Self {
-        let StepRow { name, state, attempt, worker, reason, started_us, ended_us } = row;
-        Self { name, state, attempt, worker, reason, started_us, ended_us }
-    }
-}
-
-impl From<RenditionRow> for RenditionView {
-    fn from(row: RenditionRow) -> Self {
-        let RenditionRow { name, kind, state, reason, updated_us } = row;
-        Self { name, kind, state, reason, updated_us }
     }
 }
 

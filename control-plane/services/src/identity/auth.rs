@@ -188,14 +188,6 @@ impl AuthService {
         read(self.users.clone().update_user(request).await, Some(user))
     }
 
-    /// Forgets sign-ins that are over. Returns how many. For a sweep now and then.
-    ///
-    /// # Errors
-    /// When the catalog fails.
-    pub async fn sweep(&self) -> Result<u64, IdentityError> {
-        Ok(self.catalog.sweep_sign_ins(now_us()).await?)
-    }
-
     fn tokens(&self, account: Account, refresh: &RefreshToken) -> Result<Tokens, IdentityError> {
         let iat_s = now_us().div_euclid(1_000_000);
         let claims = AccessClaims {

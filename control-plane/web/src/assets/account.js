@@ -17,14 +17,6 @@ export function keep(value) {
   else localStorage.removeItem(KEEP);
 }
 
-/** Returns the user's id that the access token names, or null. */
-export function userId() {
-  const token = session()?.access_token;
-  if (!token) return null;
-  const [, claims] = token.split('.');
-  return JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/'))).sub;
-}
-
 /** Trades the refresh token for a new pair, unless another tab did since `stale`. Returns the session, null when it is over. */
 export async function refreshed(stale) {
   const trade = async () => {

@@ -48,11 +48,6 @@ export async function upload(file, details, on, signal) {
   return begun.content_id;
 }
 
-/** Forgets what was begun of a file. */
-export function forget(file) {
-  memory.set(file, null);
-}
-
 async function begin(file, details) {
   return post('uploads/session', { file_name: file.name, size_bytes: file.size, ...details });
 }

@@ -9,7 +9,6 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -47,8 +46,7 @@ pub(crate) async fn run(clip: &Path, data: &Path, count: u32, kills: u32) -> any
     let mut nodes = Nodes::start(&data)?;
     let client = Client::sign_in(&nodes.api, &receiver.url).await?;
     let uploads = uploads(clip, count)?;
-    let done = Arc::new(AtomicU32::new(0));
-    let sending = tokio::spawn(send_all(client.clone(), uploads.clone(), Arc::clone(&done)));
+    let sending = tokio::spawn(send_all(client.clone(), uploads.clone()));
     for kill in 0..kills {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(100..2500))).await;
         nodes.kill_one(kill)?;
@@ -94,17 +92,16 @@ fn uploads(clip: &Path, count: u32) -> anyhow::Result<Vec<Upload>> {
 }
 
 /// Sends everything, some at a time; returns the contents in the order of the uploads.
-async fn send_all(client: Client, uploads: Vec<Upload>, done: Arc<AtomicU32>) -> anyhow::Result<Vec<String>> {
+async fn send_all(client: Client, uploads: Vec<Upload>) -> anyhow::Result<Vec<String>> {
     let mut contents = vec![String::new(); uploads.len()];
     let mut sending = JoinSet::new();
     let mut rest = uploads.into_iter().enumerate();
     loop {
         while sending.len() < AT_ONCE {
             let Some((index, upload)) = rest.next() else { break };
-            let (client, done) = (client.clone(), Arc::clone(&done));
+            let client = client.clone();
             sending.spawn(async move {
                 let content = client.upload(&upload).await?;
-                done.fetch_add(1, Ordering::Relaxed);
                 anyhow::Ok((index, content))
             });
         }

@@ -3,7 +3,7 @@
 use mcsp_domain::{
     ContentId, ContentState, RenditionKind, RenditionState, StepName, StepState, SubscriptionTier, UserId, Visibility,
 };
-use mcsp_services::content::{Changes, ContentView, RenditionView, RevisionView, StepView, Timeline};
+use mcsp_services::content::{Changes, ContentView, RenditionRow, RevisionView, StepRow, Timeline};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::Object;
 use utoipa::{IntoParams, ToSchema};
@@ -248,16 +248,16 @@ impl From<Timeline> for ContentTimeline {
     }
 }
 
-impl From<StepView> for TimelineStep {
-    fn from(view: StepView) -> Self {
-        let StepView { name, state, attempt, worker, reason, started_us, ended_us } = view;
+impl From<StepRow> for TimelineStep {
+    fn from(view: StepRow) -> Self {
+        let StepRow { name, state, attempt, worker, reason, started_us, ended_us } = view;
         Self { name, state, attempt, worker, reason, started_us, ended_us }
     }
 }
 
-impl From<RenditionView> for TimelineRendition {
-    fn from(view: RenditionView) -> Self {
-        let RenditionView { name, kind, state, reason, updated_us } = view;
+impl From<RenditionRow> for TimelineRendition {
+    fn from(view: RenditionRow) -> Self {
+        let RenditionRow { name, kind, state, reason, updated_us } = view;
         Self { name: name.to_string(), kind, state, reason, updated_us }
     }
 }
