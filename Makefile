@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test check tidy gen golden bench chaos
+.PHONY: help setup build demo up test check tidy gen golden bench chaos api
 
 CLIP ?= fixtures/media/bbb-1080p60.mp4
 OUT ?= out/demo
@@ -12,6 +12,7 @@ DATA ?= data
 LISTEN ?= 127.0.0.1:8090
 WATCH ?= 0
 SUITE ?= criterion
+SECONDS_MAX ?= 300
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MCSP := $(TARGET)/debug/mcsp
@@ -69,6 +70,11 @@ chaos: ## Kill workers at random under load and look whether anything was lost; 
 	$(PHASE) set-up ./deploy/setup-debian.sh
 	$(PHASE) build $(CARGO_BUILD)
 	$(PHASE) chaos $(TARGET)/debug/mcsp-chaos $(CHAOS_OPTIONS)
+
+api: ## Hold a running platform to its OpenAPI document with schemathesis; SECONDS_MAX= chooses
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	$(PHASE) api env MCSP_BIN="$(MCSP)" ./deploy/check-api.sh $(SECONDS_MAX)
 
 bench: ## SUITE=criterion: stations of the hot path; SUITE=peers: beside FFmpeg and Shaka Packager
 ifeq ($(SUITE),peers)

@@ -2,6 +2,7 @@
 //! how much of that nobody works on it, and what the media stages cost beside `mcsp process` on the same film.
 //!
 //! `cargo bench -p mcsp-benches --bench flow -- FILM [RUNS]`; `MCSP_BIN` names the program, by default the release build's.
+//! `… --bench flow -- --beginning FILM [RUNS]` measures instead how soon a long film's beginning can be played.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints its rows and panics as its report")]
 
@@ -24,7 +25,8 @@ const PATH: [&str; 6] = [
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench").peekable();
+    let is_beginning = arguments.next_if(|argument| argument == "--beginning").is_some();
     let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/media/cups-720p30-4s.mp4");
     let film = arguments.next().map_or(default, PathBuf::from);
     let runs: usize = arguments.next().map_or(3, |runs| runs.parse().unwrap());
@@ -32,6 +34,11 @@ fn main() {
     println!("film {}, {runs} runs, program {}", film.display(), program.display());
     for run in 1..=runs {
         let folder = tempfile::tempdir().unwrap();
+        if is_beginning {
+            println!("run {run}");
+            beginning(&Site::start(&program, folder.path()), &film);
+            continue;
+        }
         alone(&program, &film, folder.path());
         let site = Site::start(&program, folder.path());
         let content = site.upload(&film);
@@ -44,6 +51,34 @@ fn main() {
             site.cpu_s().1
         );
     }
+    if !is_beginning {
+        media_stages(&program, &film);
+    }
+}
+
+/// Prints what plan, transcode and package cost, which is what `mcsp process` does: in a node of their own.
+fn media_stages(program: &Path, film: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = "api,edge,ingest,copyright,moderate,thumbnails,content,search,notify,licence,relay,objects,upkeep";
+    let licence = [("MCSP__LICENCE__LISTEN", "unix:licence/socket"), ("MCSP__LICENCE__URL", "")];
+    let site = Site::start_with(program, folder.path(), &["--roles", desk], &licence);
+    let socket = folder.path().join("data/licence/socket");
+    let address = format!("unix:{}", socket.display());
+    let roles = ["--roles", "orchestrate,transcode,package", "--data"];
+    let mut worker = Command::new(program)
+        .arg("up")
+        .args(roles)
+        .arg(folder.path().join("data"))
+        .args(["--http", "127.0.0.1:0"])
+        .env("MCSP__LICENCE__URL", address)
+        .env("MCSP__TELEMETRY__LOG", "warn")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    site.upload(film);
+    println!("plan, transcode and package in a node of their own: {:.2} CPU s", cpu_s(worker.id()).0);
+    let _ = worker.kill();
+    let _ = worker.wait();
 }
 
 fn beside() -> PathBuf {
@@ -77,9 +112,15 @@ impl Drop for Site {
 
 impl Site {
     fn start(program: &Path, folder: &Path) -> Self {
+        Self::start_with(program, folder, &[], &[])
+    }
+
+    fn start_with(program: &Path, folder: &Path, options: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut node = Command::new(program)
             .args(["up", "--http", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
+            .args(options)
+            .envs(settings.iter().copied())
             .env("MCSP__OBJECTS__ENDPOINT__LISTEN", "127.0.0.1:0")
             .env("MCSP__TELEMETRY__LOG", "warn")
             .stdout(Stdio::piped())
@@ -117,15 +158,71 @@ impl Site {
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Returns the processor seconds of the node with its children, and of itself alone (proc_pid_stat(5)).
     fn cpu_s(&self) -> (f64, f64) {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.node.id())).unwrap();
-        let fields: Vec<f64> =
-            stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|f| f.parse().ok()).collect();
-        // After the name and the state: utime, stime, cutime, cstime are fields 14 to 17.
-        let [own, children] = [fields[10] + fields[11], fields[12] + fields[13]];
-        ((own + children) / 100.0, own / 100.0)
+        cpu_s(self.node.id())
     }
+}
+
+/// Returns the processor seconds of a process with its ended children, and of itself alone (proc_pid_stat(5)).
+fn cpu_s(process: u32) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<f64> = stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    // After the name and the state: utime, stime, cutime, cstime are fields 14 to 17.
+    let [own, children] = [fields[10] + fields[11], fields[12] + fields[13]];
+    ((own + children) / 100.0, own / 100.0)
+}
+
+/// Uploads a film and prints when its beginning can be played: as soon as both manifests list segments of it.
+fn beginning(site: &Site, film: &Path) {
+    let told: Value = serde_json::from_str(site.client(&["upload", "--json", film.to_str().unwrap()]).trim()).unwrap();
+    let content = told["content"].as_str().unwrap().to_owned();
+    let cleared = |events: &[Value]| {
+        let event = events.iter().find(|event| event["headers"]["kind"] == "media.copyright.cleared")?;
+        event["headers"]["time_us"].as_i64()
+    };
+    let mut cpu_s = None;
+    let media = site.folder.join("data/objects/mcsp-local/media").join(&content);
+    let began = Instant::now();
+    let playable_us = loop {
+        assert!(began.elapsed().as_secs() < 600, "nothing of {} could be played in ten minutes", film.display());
+        if cpu_s.is_none() && cleared(&site.trace(&content)).is_some() {
+            cpu_s = Some(site.cpu_s().0);
+        }
+        if has_segments(&media) {
+            break i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_micros()).unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let cpu_s = site.cpu_s().0 - cpu_s.unwrap();
+    let cleared_us = cleared(&site.trace(&content)).unwrap();
+    println!(
+        "  cleared to playable {:.2} s, in which the node and its ended children used {cpu_s:.2} CPU s",
+        (playable_us - cleared_us) as f64 / 1e6
+    );
+}
+
+/// Returns whether a package below the folder has both manifests, and a playlist of media with a segment.
+fn has_segments(media: &Path) -> bool {
+    let mut found = (false, false, false);
+    let mut folders = vec![media.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some("master.m3u8") => found.0 = true,
+                Some("manifest.mpd") => found.1 = true,
+                _ if path.extension().is_some_and(|extension| extension == "m3u8") => {
+                    found.2 |= std::fs::read_to_string(path).is_ok_and(|text| text.contains("#EXTINF"));
+                }
+                _ => {}
+            }
+        }
+    }
+    found == (true, true, true)
 }
 
 /// Prints how long each step of the path worked, how long it waited, and the sum of what nobody worked.

@@ -5,11 +5,14 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::Problem;
 
 /// Bytes of a JSON body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// Every integer below it is a double.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A JSON object. Its type must derive `Deserialize` with `deny_unknown_fields`.
 #[derive(Debug)]
@@ -107,13 +110,36 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Problem::malformed("the body is no JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    serde_json::from_slice(bytes).or_else(|error| {
         // Some errors of types count as errors of syntax there: what is JSON at all is decided by a second look.
-        match serde_json::from_slice::<serde_json::Value>(bytes) {
-            Ok(_) => Problem::invalid("body", error.to_string()),
-            Err(error) => Problem::malformed(format!("the body is no JSON: {error}")),
-        }
+        let mut value = match serde_json::from_slice::<Value>(bytes) {
+            Ok(value) => value,
+            Err(error) => return Err(Problem::malformed(format!("the body is no JSON: {error}"))),
+        };
+        let fault = Problem::invalid("body", error.to_string());
+        if make_integers(&mut value) { serde_json::from_value(value).map_err(|_| fault) } else { Err(fault) }
     })
+}
+
+/// Writes numbers such as `2.0` as integers: JSON Schema has them for integers (section 6.1.1 of its validation), serde has
+/// not. Returns whether there were any.
+fn make_integers(value: &mut Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            // Digits that a double holds exactly, which are those that it was read from.
+            let whole =
+                number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT_MAX);
+            let text = whole.map(|float| format!("{float:.0}"));
+            let integer = text.and_then(|text| text.parse::<i64>().ok());
+            if let Some(integer) = integer {
+                *value = integer.into();
+            }
+            integer.is_some()
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| make_integers(item) | any),
+        Value::Object(fields) => fields.values_mut().fold(false, |any, item| make_integers(item) | any),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +167,10 @@ mod tests {
     #[test]
     fn what_is_no_such_object_is_told_apart() {
         assert!(read::<Pair>(br#" {"_a":1,"_b":"x"} "#).is_ok());
+        assert!(read::<Pair>(br#"{"_a":2.0,"_b":"x"}"#).is_ok() && read::<Pair>(br#"{"_a":1e2,"_b":"x"}"#).is_ok());
+        for text in [&br#"{"_a":2.5,"_b":"x"}"#[..], br#"{"_a":-2.0,"_b":"x"}"#, br#"{"_a":2.0}"#] {
+            assert!(refusal(text).contains("invalid-field"), "{}", refusal(text));
+        }
         for text in [&b""[..], b"[1,\"x\"]", b"null", b"{", b"\xff", br#"{"_a":1,"_b":"\ud800"}"#] {
             assert!(refusal(text).contains("malformed-request"), "{}", refusal(text));
         }

@@ -17,8 +17,8 @@ use crate::routes;
 const BEARER: &str = "bearer";
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Returns the document of the API.
-pub fn openapi() -> OpenApi {
+/// Returns the document of the API of a platform that takes uploads of so many bytes.
+pub fn openapi(upload_bytes_max: u64) -> OpenApi {
     let (_, mut document) = routes::all().split_for_parts();
     for (path, item) in &mut document.paths.paths {
         for (is_post, operation) in operations(item) {
@@ -28,7 +28,12 @@ pub fn openapi() -> OpenApi {
     let mut http = Http::new(HttpAuthScheme::Bearer);
     http.bearer_format = Some("JWT".to_owned());
     http.description = Some("An access token of /api/v1/auth/login; its scopes name the least role.".to_owned());
-    let schemas = document.components.take().map(|components| components.schemas).unwrap_or_default();
+    let mut schemas = document.components.take().map(|components| components.schemas).unwrap_or_default();
+    for name in ["NewSession", "NewSource"] {
+        if let Some(RefOr::T(schema)) = schemas.get_mut(name) {
+            bound(schema, "size_bytes", upload_bytes_max);
+        }
+    }
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
         .schema(ProblemBody::name(), ProblemBody::schema())
@@ -43,6 +48,15 @@ pub fn openapi() -> OpenApi {
         ))
         .build();
     OpenApiBuilder::from(document).info(info).components(Some(components)).build()
+}
+
+/// Sets the largest value of a number among an object's properties.
+fn bound(schema: &mut Schema, property: &str, max: u64) {
+    if let Schema::Object(object) = schema
+        && let Some(RefOr::T(Schema::Object(property))) = object.properties.get_mut(property)
+    {
+        property.maximum = Some(max.into());
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {

@@ -12,9 +12,9 @@ use crate::{Problem, openapi};
 /// How long a browser may keep what a page loads: a new release's pages must not meet the scripts of the old one.
 const KEEP: &str = "no-cache";
 
-/// Returns the pages. `connects` are the origins beside their own that pages may connect to: those of object stores that
+/// Returns the pages, and the document of the API for uploads of so many bytes. `connects` are the origins beside their own that pages may connect to: those of object stores that
 /// take uploads, and of edges.
-pub fn pages(connects: &[String]) -> Router {
+pub fn pages(connects: &[String], upload_bytes_max: u64) -> Router {
     let connects = connects.join(" ");
     let policy = format!(
         "default-src 'self'; connect-src 'self' ws: wss: {connects}; media-src 'self' blob:; img-src 'self' blob: data:; \
@@ -27,7 +27,7 @@ pub fn pages(connects: &[String]) -> Router {
     Router::new()
         .route("/", page("studio.html"))
         .route("/watch", page("watch.html"))
-        .route("/api/v1/openapi.json", get(async || Json(openapi())))
+        .route("/api/v1/openapi.json", get(async move || Json(openapi(upload_bytes_max))))
         .route("/assets/{name}", get(async |Path(name): Path<String>| embedded(&name, None)))
 }
 
@@ -60,7 +60,7 @@ mod tests {
     async fn pages_load_only_what_is_allowed() {
         let ask = async |path: &str| {
             let request = Request::get(path).body(Body::empty()).unwrap();
-            pages(&["http://127.0.0.1:9000".to_owned()]).oneshot(request).await.unwrap()
+            pages(&["http://127.0.0.1:9000".to_owned()], 1 << 30).oneshot(request).await.unwrap()
         };
         let studio = ask("/").await;
         assert_eq!(studio.status(), StatusCode::OK);

@@ -110,7 +110,7 @@ async fn dispatch(command: &Command, reporter: &Reporter) -> anyhow::Result<()> 
 
 /// Returns the document of the REST interface, its keys in rising order whatever else is built into the program.
 fn openapi() -> anyhow::Result<String> {
-    let mut document = serde_json::to_value(mcsp_api::openapi())?;
+    let mut document = serde_json::to_value(mcsp_api::openapi(config::upload_bytes_max_default()))?;
     document.sort_all_objects();
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

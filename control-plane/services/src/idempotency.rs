@@ -21,7 +21,7 @@ pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// How long an answer is kept: 24 h.
 const KEEP_US: i64 = 24 * 3600 * 1_000_000;
 /// How long a request may be in the works before its claim counts as lost: longer than the API lets one run.
-const CLAIM_US: i64 = 120 * 1_000_000;
+const CLAIM_US: i64 = 45 * 1_000_000;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 

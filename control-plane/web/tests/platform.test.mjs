@@ -42,6 +42,25 @@ async function openPage(path) {
   return page;
 }
 
+/**
+ * Opens the watch page of a film that is still being made, again and again until its beginning plays.
+ * Returns the page, and what the platform granted.
+ */
+async function playEarly(content, player) {
+  const page = await openPage('/');
+  let grant;
+  page.on('response', async (response) => {
+    if (response.url().endsWith(`/playback/${content}`) && response.ok()) grant = await response.json();
+  });
+  for (;;) {
+    await page.goto(`${platform.origin}/watch?content=${content}&player=${player}`);
+    const settled = () => !document.getElementById('error').hidden || document.querySelector('video').currentTime > 0.2;
+    await page.waitForFunction(settled, null, { timeout: PUBLISHED_WITHIN_MS, polling: 100 });
+    if (!(await shownFault(page))) return { page, grant };
+    assert.equal(grant, undefined, `what was granted does not play: ${await shownFault(page)}`);
+  }
+}
+
 async function shownFault(page) {
   return (await page.locator('#error').isVisible()) ? page.locator('#error').innerText() : '';
 }
@@ -65,6 +84,9 @@ test('a creator uploads a film, sees each step, and it is published', { timeout:
   const state = page.locator('#asset-state');
   await page.locator('#asset').waitFor({ state: 'visible', timeout: 30_000 });
 
+  const content = await page.locator('#contents li').first().getAttribute('data-content');
+  const early = Promise.all(['dash', 'hls'].map((player) => playEarly(content, player)));
+
   const ended = () => ['PUBLISHED', 'FAILED', 'BLOCKED', 'REVIEW'].includes(document.getElementById('asset-state').dataset.state);
   await page.waitForFunction(ended, null, { timeout: PUBLISHED_WITHIN_MS });
   const reason = await page.locator('#asset-reason').innerText().catch(() => '');
@@ -78,6 +100,15 @@ test('a creator uploads a film, sees each step, and it is published', { timeout:
   const cursors = messages.map(({ cursor }) => cursor).filter((cursor) => cursor !== undefined && cursor !== null);
   assert.equal(new Set(cursors).size, cursors.length, 'a message came twice');
   assert.deepEqual(page.log, []);
+
+  // Its beginning was played while the rest was made, and goes on to the end.
+  for (const { page: watch, grant } of await early) {
+    assert.equal(grant.preview, true, 'it was published before any of it played');
+    const over = () => !document.getElementById('error').hidden || document.querySelector('video').currentTime > 9.5;
+    await watch.waitForFunction(over, null, { timeout: 60_000, polling: 100 });
+    assert.equal(await shownFault(watch), '');
+    await watch.close();
+  }
 });
 
 test('what is published plays, encrypted, by both players', { timeout: 120_000 }, async () => {

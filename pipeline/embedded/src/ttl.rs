@@ -159,6 +159,13 @@ impl TtlStore for SqliteTtl {
         Ok(rows.into_iter().map(|(key, value)| (key, Bytes::from(value))).collect())
     }
 
+    async fn count(&self, prefix: &str) -> Result<usize, TtlError> {
+        let mut reader = self.database.read().await.map_err(failed("count"))?;
+        let max = i64::try_from(TTL_SCAN_MAX).unwrap_or(i64::MAX);
+        let count = values::count(&mut reader, prefix, now_us(), max).await.map_err(self.failed("count"))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
     async fn sweep(&self) -> Result<u64, TtlError> {
         let now_us = now_us();
         let mut removed = 0;

@@ -19,12 +19,17 @@ const PROGRAM: &str = "mcsp-media";
 const LAYERS: [&str; 7] =
     ["descriptors", "environment", "no_new_privs", "capabilities", "landlock", "rlimits", "seccomp"];
 
+/// The niceness (nice(2)) of children that nobody waits for: against one that somebody waits for they get a third of a
+/// processor's time, and all of what is left over.
+const BACKGROUND_NICENESS: i32 = 5;
+
 /// Starts children: where the program lies, and how far it must confine itself.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     program: PathBuf,
     isolation: Isolation,
     stall: Duration,
+    niceness: i32,
 }
 
 impl Sandbox {
@@ -35,7 +40,7 @@ impl Sandbox {
 
     /// Takes the program's path.
     pub fn new(program: PathBuf, isolation: Isolation) -> Self {
-        Self { program, isolation, stall: Duration::from_secs(limits::CHILD_STALL_S_MAX) }
+        Self { program, isolation, stall: Duration::from_secs(limits::CHILD_STALL_S_MAX), niceness: 0 }
     }
 
     /// Finds the program beside the running executable, and for test executables one folder up.
@@ -60,6 +65,12 @@ impl Sandbox {
         Self { stall, ..self }
     }
 
+    /// Has children make way for those that somebody waits for.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        Self { niceness: BACKGROUND_NICENESS, ..self }
+    }
+
     /// Starts a child for one job and waits until it says how it is confined. The whole session ends within `wall`.
     ///
     /// # Errors
@@ -72,7 +83,7 @@ impl Sandbox {
         wall: Duration,
     ) -> Result<Session, SandboxError> {
         let descriptor = source.open_for_child()?;
-        let started = starter::start(self.command(), descriptor).await;
+        let started = starter::start(self.command(), descriptor, self.niceness).await;
         let failed = |source| SandboxError::Start { program: self.program.clone(), source };
         let child = started.map_err(failed)?;
         let traceparent = mcsp_runtime::telemetry::current_traceparent().map(String::from);

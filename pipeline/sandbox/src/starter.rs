@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 struct Order {
     command: Command,
     source: Option<File>,
+    niceness: i32,
     runtime: Handle,
     started: oneshot::Sender<Result<Child, Error>>,
 }
@@ -29,13 +30,14 @@ static ORDERS: LazyLock<Result<Sender<Order>, ErrorKind>> = LazyLock::new(|| {
     thread.map(|_| orders).map_err(|error| error.kind())
 });
 
-/// Starts a child that dies with this process and finds the source, where one is given, as descriptor 3.
+/// Starts a child that dies with this process, runs with so much more niceness, and finds the source, where one is given, as
+/// descriptor 3.
 ///
 /// # Errors
 /// When the program cannot be run.
-pub(crate) async fn start(command: Command, source: Option<File>) -> Result<Child, Error> {
+pub(crate) async fn start(command: Command, source: Option<File>, niceness: i32) -> Result<Child, Error> {
     let (started, answer) = oneshot::channel();
-    let order = Order { command, source, runtime: Handle::current(), started };
+    let order = Order { command, source, niceness, runtime: Handle::current(), started };
     let orders = ORDERS.as_ref().map_err(|kind| Error::from(*kind))?;
     orders.send(order).map_err(|_| Error::other("the thread that starts children has ended"))?;
     answer.await.map_err(|_| Error::other("the thread that starts children gave no answer"))?
@@ -45,17 +47,18 @@ pub(crate) async fn start(command: Command, source: Option<File>) -> Result<Chil
 fn serve(orders: Receiver<Order>) {
     for mut order in orders {
         let _runtime = order.runtime.enter();
-        prepare(&mut order.command, order.source.as_ref().map(AsRawFd::as_raw_fd));
+        prepare(&mut order.command, order.source.as_ref().map(AsRawFd::as_raw_fd), order.niceness);
         // The source stays open until the child has its copy, because `order` lives until the end of this turn.
         drop(order.started.send(order.command.spawn()));
     }
 }
 
 /// Sets what the new process does before it becomes the program.
-fn prepare(command: &mut Command, source: Option<RawFd>) {
+fn prepare(command: &mut Command, source: Option<RawFd>, niceness: i32) {
     let parent = std::process::id();
     let become_child = move || {
         die_with(parent)?;
+        be_nice(niceness);
         source.map_or(Ok(()), place_source)
     };
     // SAFETY: the closure makes system calls alone, and takes no lock and no memory, so it may run after a fork.
@@ -74,6 +77,12 @@ fn die_with(parent: u32) -> Result<(), Error> {
     if now.unsigned_abs() == parent { Ok(()) } else { Err(ErrorKind::BrokenPipe.into()) }
 }
 
+/// Makes way for others, which everybody may: by so much more than the parent does.
+fn be_nice(niceness: i32) {
+    // SAFETY: `nice` takes an integer.
+    let _ = unsafe { libc::nice(niceness) };
+}
+
 /// Copies the source to its place, open across `exec`.
 fn place_source(source: RawFd) -> Result<(), Error> {
     let place = SourceAccess::DESCRIPTOR;
@@ -81,4 +90,25 @@ fn place_source(source: RawFd) -> Result<(), Error> {
     let answer =
         unsafe { if source == place { libc::fcntl(place, libc::F_SETFD, 0) } else { libc::dup2(source, place) } };
     if answer < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::*;
+
+    /// Returns the niceness of a started child, field 19 of proc_pid_stat(5).
+    async fn niceness_of_child(niceness: i32) -> i32 {
+        let mut command = Command::new("cut");
+        command.args(["-d", " ", "-f", "19", "/proc/self/stat"]).stdout(Stdio::piped());
+        let output = start(command, None, niceness).await.unwrap().wait_with_output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_child_in_the_background_makes_way() {
+        let ours = niceness_of_child(0).await;
+        assert_eq!(niceness_of_child(5).await, (ours + 5).min(19));
+    }
 }

@@ -1,5 +1,6 @@
 //! The thumbnails stage: a poster and a storyboard beside the segments. In: a variant that is complete. Out: objects of the
-//! package's folder and no event; the storyboard's text is stored last, so that a folder with it is complete.
+//! package's folder and `media.thumbnails.generated`, once per plan; the storyboard's text is stored last, so that a folder
+//! with it is complete.
 //!
 //! Made of the clear chunk objects and not of the upload, which is large and may have moved to another tier: the storyboard
 //! of the smallest rendition, read as one film; the poster of one chunk of a larger one, at the instant whose picture is
@@ -11,7 +12,7 @@ mod vtt;
 
 use bytes::Bytes;
 use mcsp_domain::{ObjectKey, Plan};
-use mcsp_events::{Outgoing, Topic, TranscodingCompleted};
+use mcsp_events::{Asset, Outgoing, ThumbnailsGenerated, Topic, TranscodingCompleted};
 use mcsp_runtime::stage::{Context, Stage};
 use mcsp_runtime::{ObjectStore, PutIf, StageError};
 use mcsp_sandbox::child::{PosterTap, StillKind, StoryboardTap, TapStill, VideoTaps};
@@ -58,19 +59,19 @@ impl ThumbnailGenerator {
         Self { stores, sandbox }
     }
 
-    async fn completed(&self, event: TranscodingCompleted, cx: &Context) -> Result<(), StageError> {
+    async fn completed(&self, event: TranscodingCompleted, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
         let plan = self.stores.plan(&event.asset, event.plan).await?;
         let work = self.stores.work(&event.asset, event.plan)?;
         let target = self.stores.package(&event.asset, event.plan)?;
         // The variant whose completion comes last finds all of them; sound alone has nothing to show.
-        let is_done = plan.video.is_none()
-            || missing_chunk(&plan, work.as_ref()).await?.is_some()
-            || target.head(&ObjectKey::storyboard()).await?.is_some();
-        if is_done {
-            return Ok(());
+        if plan.video.is_none() || missing_chunk(&plan, work.as_ref()).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        if target.head(&ObjectKey::storyboard()).await?.is_some() {
+            return said(event.asset, &plan, target.as_ref()).await;
         }
         let (renditions, _) = assemble(&plan, work.as_ref()).await?;
-        let Some(film) = film::smallest(&plan, &renditions) else { return Ok(()) };
+        let Some(film) = film::smallest(&plan, &renditions) else { return Ok(Vec::new()) };
         let source = film::join(film, work.clone()).await?;
         let on = |permille: u16| cx.progress(permille / 10 * 9, "storyboard");
         let board = self.storyboard(&plan, &source, cx.attempt(), &on).await?;
@@ -82,7 +83,8 @@ impl ThumbnailGenerator {
             }
             None => None,
         };
-        store(target.as_ref(), board.sheets, poster, duration_ms(&plan)).await
+        store(target.as_ref(), board.sheets, poster, duration_ms(&plan)).await?;
+        said(event.asset, &plan, target.as_ref()).await
     }
 
     /// Makes the sheets and finds the instant of the poster.
@@ -142,12 +144,24 @@ impl Stage for ThumbnailGenerator {
     const NAME: &'static str = "thumbnail-generator";
     const GROUP: &'static str = "thumbnail-generator";
     type Input = TranscodingCompleted;
-    const OUTPUTS: &'static [Topic] = &[];
+    const OUTPUTS: &'static [Topic] = &[Topic::ThumbnailsGenerated];
 
     async fn handle(&self, input: TranscodingCompleted, cx: &Context) -> Result<Vec<Outgoing>, StageError> {
-        self.completed(input, cx).await?;
-        Ok(Vec::new())
+        self.completed(input, cx).await
     }
+}
+
+/// Returns the event about what is stored.
+async fn said(asset: Asset, plan: &Plan, target: &dyn ObjectStore) -> Result<Vec<Outgoing>, StageError> {
+    let folder = ObjectKey::package(asset.content, asset.revision, plan.id);
+    let inside =
+        |key: ObjectKey| folder.join(&key).map_err(|error| StageError::reject("the package's key is too long", error));
+    let poster = match target.head(&ObjectKey::poster()).await? {
+        Some(_) => Some(inside(ObjectKey::poster())?),
+        None => None,
+    };
+    let event = ThumbnailsGenerated { plan: plan.id, poster, storyboard: inside(ObjectKey::storyboard())?, asset };
+    Ok(vec![Outgoing::once(plan.id.as_bytes(), "thumbnails", &event)])
 }
 
 /// Stores everything, the text last.

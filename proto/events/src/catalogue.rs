@@ -184,6 +184,19 @@ events! {
         duration_ms: u64,
     }
 
+    /// Poster and storyboard are stored beside the segments.
+    ThumbnailsGenerated on &[Topic::ThumbnailsGenerated], key asset.content {
+        /// The content.
+        #[serde(flatten)]
+        asset: Asset,
+        /// The plan whose pictures they show.
+        plan: PlanId,
+        /// The poster, where a picture could be decoded.
+        poster: Option<ObjectKey>,
+        /// The storyboard's cues, which name its sheets.
+        storyboard: ObjectKey,
+    }
+
     /// A stage gave a record up; the record lies in `dead.<group>`.
     StageFailed on &[Topic::StageFailed], key content {
         /// The content, or the record's key where it is about none.
@@ -438,6 +451,7 @@ macro_rules! for_each_event {
             ChunkTranscoded,
             TranscodingCompleted,
             DrmPackaged,
+            ThumbnailsGenerated,
             StageFailed,
             Published,
             ModerationFlagged,

@@ -131,6 +131,8 @@ topics! {
     );
     /// Encrypted segments and manifests are stored.
     DrmPackaged = media("media.drm.packaged", &["drm-packager"], &["content"]);
+    /// Poster and storyboard are stored.
+    ThumbnailsGenerated = media("media.thumbnails.generated", &["thumbnail-generator"], &["content"]);
     /// A stage gave a record up.
     StageFailed = media("media.stage.failed", &["every stage"], &["content"]);
     /// Viewers may see it.

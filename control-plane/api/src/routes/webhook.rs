@@ -43,7 +43,7 @@ struct WebhookRequest {
     #[schema(
         format = "uri",
         max_length = 2048,
-        pattern = "^https://([A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?\\.){1,4}[A-Za-z]{2,10}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_.~-]{0,60}){0,8}$"
+        pattern = "^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.){1,8}[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(\\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$"
     )]
     url: String,
     /// The types of events that are wanted; all where none is named.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 fn document() -> Value {
-    serde_json::to_value(mcsp_api::openapi()).unwrap()
+    serde_json::to_value(mcsp_api::openapi(1 << 30)).unwrap()
 }
 
 /// Calls with path, method and operation.
@@ -22,6 +22,11 @@ fn it_is_openapi_3_1_with_a_bearer_scheme() {
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert!(document["components"]["schemas"]["Problem"].is_object());
+    let schemas = &document["components"]["schemas"];
+    for name in ["NewSession", "NewSource"] {
+        assert_eq!(schemas[name]["properties"]["size_bytes"]["maximum"], 1 << 30, "{name}");
+    }
+    assert_eq!(schemas["WebhookRequest"]["properties"]["url"]["pattern"], mcsp_services::notify::URL_PATTERN);
 }
 
 #[test]

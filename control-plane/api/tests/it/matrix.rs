@@ -20,7 +20,7 @@ pub(crate) struct Operation {
 
 /// Returns every operation of the document.
 pub(crate) fn operations() -> Vec<Operation> {
-    let document = serde_json::to_value(mcsp_api::openapi()).unwrap();
+    let document = serde_json::to_value(mcsp_api::openapi(1 << 30)).unwrap();
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(_, value)| value["responses"].is_object())

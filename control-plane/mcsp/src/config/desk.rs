@@ -1,10 +1,11 @@
 //! What the desk's services are told: accounts, uploads, moderation, webhooks, sagas.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::resolve::Check;
-use super::settings::{Reach, Settings};
+use super::settings::{Reach, Settings, Upload};
 
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
@@ -12,6 +13,12 @@ const MIB: u64 = 1 << 20;
 /// The desk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Desk {
+    /// Requests a minute from one network address without an account.
+    pub(crate) anonymous_per_min: u32,
+    /// Requests a minute of one account.
+    pub(crate) signed_in_per_min: u32,
+    /// Reverse proxies, whose `X-Forwarded-For` is believed.
+    pub(crate) proxies: Vec<IpAddr>,
     /// The administrator's address, where there is one.
     pub(crate) admin_email: Option<String>,
     /// The largest upload.
@@ -32,6 +39,11 @@ pub(crate) struct Desk {
     pub(crate) sagas: PathBuf,
 }
 
+/// Returns the bytes of the largest upload where nothing else is configured.
+pub(crate) fn upload_bytes_max_default() -> u64 {
+    u64::from(Upload::default().size_mib_max) * MIB
+}
+
 impl Check<'_> {
     /// Reads the tables of the desk.
     pub(super) fn desk(&mut self, settings: &Settings) -> Option<Desk> {
@@ -40,6 +52,7 @@ impl Check<'_> {
         if !email.is_empty() && email.split_once('@').is_none_or(|(name, host)| name.is_empty() || host.is_empty()) {
             self.fault(&["identity", "admin_email"], email, "an address such as admin@example.org wanted");
         }
+        let proxies = self.proxies(&settings.http.proxies);
         let residency = self.file(&["upload", "residency"], &upload.residency);
         let words = self.file(&["moderation", "words"], &settings.moderation.words);
         let hours = |hours: u32| Duration::from_secs(u64::from(hours) * 3600);
@@ -52,6 +65,9 @@ impl Check<'_> {
             }
         };
         Some(Desk {
+            anonymous_per_min: settings.http.anonymous_per_min,
+            signed_in_per_min: settings.http.signed_in_per_min,
+            proxies,
             admin_email: (!email.is_empty()).then(|| email.to_owned()),
             upload_bytes_max: u64::from(upload.size_mib_max) * MIB,
             upload_duration_max: hours(upload.duration_h_max),
@@ -62,6 +78,17 @@ impl Check<'_> {
             private_webhooks: settings.webhooks.reach == Reach::Private,
             sagas: sagas?,
         })
+    }
+
+    fn proxies(&mut self, proxies: &[String]) -> Vec<IpAddr> {
+        let mut read = Vec::new();
+        for proxy in proxies {
+            match proxy.parse() {
+                Ok(address) => read.push(address),
+                Err(_) => self.fault(&["http", "proxies"], proxy, "an address such as 10.0.0.7 wanted"),
+            }
+        }
+        read
     }
 
     fn file(&mut self, path: &[&str], file: &str) -> Option<PathBuf> {

@@ -24,7 +24,7 @@ use mcsp_events::{Durability, Topic};
 use mcsp_runtime::telemetry;
 use mcsp_sandbox::child::Isolation;
 
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, upload_bytes_max_default};
 pub(crate) use engines::{CatalogEngine, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine};
 pub(crate) use finding::{Finding, Origin};
 pub(crate) use settings::Role;

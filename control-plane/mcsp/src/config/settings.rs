@@ -305,6 +305,14 @@ table!(Http {
     listen: String = "127.0.0.1:8090".to_owned(),
     /// The address that users reach it by, such as `https://video.example.org`; empty for `http://` and `listen`.
     public_url: String = String::new(),
+    /// Requests a minute from one network address without an account; as many may come at once.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    anonymous_per_min: u32 = 300,
+    /// Requests a minute of one account; as many may come at once.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    signed_in_per_min: u32 = 1200,
+    /// Addresses of reverse proxies of yours, whose `X-Forwarded-For` is believed, such as `10.0.0.7`.
+    proxies: Vec<String> = Vec::new(),
 });
 table!(Identity {
     /// The address of the administrator, whose account is made at the first start with the password in

@@ -125,6 +125,18 @@ fn a_list_in_the_environment_has_commas() {
 }
 
 #[test]
+fn proxies_are_addresses() {
+    let world = World::new("[http]\nproxies = ['10.0.0.7', '::1']\nsigned_in_per_min = 9");
+    let desk = world.config().desk;
+    assert_eq!(desk.proxies, ["10.0.0.7".parse::<std::net::IpAddr>().unwrap(), "::1".parse().unwrap()]);
+    assert_eq!((desk.anonymous_per_min, desk.signed_in_per_min), (300, 9));
+    assert_eq!(
+        findings("[http]\nproxies = ['proxy.example']"),
+        "mcsp.toml: [http] proxies = \"proxy.example\": an address such as 10.0.0.7 wanted"
+    );
+}
+
+#[test]
 fn unknown_keys_are_named_with_what_was_meant() {
     assert_eq!(findings("[log]\nurll = 'sqlite:'"), "mcsp.toml: unknown key log.urll, did you mean log.url?");
     assert_eq!(findings("[wroker]\nslots = 1"), "mcsp.toml: unknown key wroker, did you mean worker?");

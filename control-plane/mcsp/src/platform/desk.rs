@@ -137,7 +137,14 @@ impl Desk {
         let desk = Arc::new(desk);
         tokio::spawn(follow_keys(Arc::clone(&desk), key_file, shutdown.clone()));
         let stores: Vec<String> = config.endpoint.as_ref().map(|endpoint| endpoint.url()).into_iter().collect();
-        Ok(mcsp_api::router(desk, mcsp_api::ApiSettings::default()).merge(mcsp_api::pages(&stores)))
+        let minute = |count: u32| mcsp_api::Rate { count, window_s: 60 };
+        let settings = mcsp_api::ApiSettings {
+            anonymous: minute(config.desk.anonymous_per_min),
+            signed_in: minute(config.desk.signed_in_per_min),
+            proxies: config.desk.proxies.clone(),
+            ..mcsp_api::ApiSettings::default()
+        };
+        Ok(mcsp_api::router(desk, settings).merge(mcsp_api::pages(&stores, config.desk.upload_bytes_max)))
     }
 
     /// Returns the edge.

@@ -66,7 +66,9 @@ impl Starter<'_> {
                 self.stage(role, CopyrightScanner::new(self.stores(), self.sandbox()?, library));
             }
             Role::Moderate => self.moderate().await?,
-            Role::Thumbnails => self.stage(role, ThumbnailGenerator::new(self.stores(), self.sandbox()?)),
+            Role::Thumbnails => {
+                self.stage(role, ThumbnailGenerator::new(self.stores(), self.sandbox()?.in_background()))
+            }
             Role::Content => self.content().await?,
             Role::Search => {
                 let catalog = self.engines.catalog(self.config).await?;
@@ -116,7 +118,7 @@ impl Starter<'_> {
             }
             None => Rules::default(),
         };
-        self.stage(Role::Moderate, Moderator::new(self.stores(), self.sandbox()?, rules));
+        self.stage(Role::Moderate, Moderator::new(self.stores(), self.sandbox()?.in_background(), rules));
         self.stage(Role::Moderate, ReviewQueue::new(self.engines.catalog(self.config).await?));
         Ok(())
     }

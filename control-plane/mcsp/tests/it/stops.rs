@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -59,6 +60,12 @@ fn what_must_not_pass_is_stopped_with_its_reason() {
     let encrypted = joined(&packaged, &renditions(&packaged, "video")[0], site.folder.path());
     let encrypted = reason(&site, &encrypted);
     assert!(encrypted.contains("encrypted"), "{encrypted}");
+
+    // Its bytes are few, since silence is; longer than the twelve hours that are allowed.
+    let silence = Command::new("gzip").arg("-dc").arg(mcsp_fixtures::media("silent-20h.mp4.gz")).output().unwrap();
+    assert!(silence.status.success(), "{}", text(&silence.stderr));
+    let silence = reason(&site, &written(&site, "silence.mp4", &silence.stdout));
+    assert_eq!(silence, "source lasts 72000 s, 43200 s allowed");
 
     for (name, bytes) in [("cut.mp4", &clip[..clip.len() / 2]), ("text.mp4", b"once upon a time there was a film\n")] {
         let film = written(&site, name, bytes);

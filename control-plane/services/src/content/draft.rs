@@ -62,12 +62,11 @@ pub async fn draft(tx: &mut Tx, new: NewDraft) -> Result<(), ContentError> {
         updated_us: now_us,
     };
     tx.insert_content(&content).await?;
-    tx.insert_publication(&awaiting(id, Revision::FIRST, new.session, new.file_name, now_us)).await?;
-    if let Some(mut life) = Life::open(tx, id, None, now_us).await? {
-        life.running(StepName::Upload, Work::begun(now_us), "").await?;
-        life.save().await?;
-    }
-    Ok(())
+    let publication = awaiting(id, Revision::FIRST, new.session, new.file_name, now_us);
+    tx.insert_publication(&publication).await?;
+    let mut life = Life::begun(tx, content, publication, now_us);
+    life.running(StepName::Upload, Work::begun(now_us), "").await?;
+    life.save().await
 }
 
 /// Has a content wait for another upload: a draft for its first source, any other for the source of its next revision, while

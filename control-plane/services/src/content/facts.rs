@@ -9,7 +9,7 @@ use mcsp_catalog::{PackageRow, Receipt};
 use mcsp_domain::{ContentId, ObjectKey, Plan, RenditionKind, RenditionName, Revision, StepName, StepState};
 use mcsp_events::{
     Asset, ChunkTranscoded, ClearedBy, CopyrightCleared, DrmPackaged, ModerationDecided, ModerationFlagged, Outgoing,
-    StageFailed, Topic, TranscodingCompleted, UploadBlocked, UploadCompleted, inputs,
+    StageFailed, ThumbnailsGenerated, Topic, TranscodingCompleted, UploadBlocked, UploadCompleted, inputs,
 };
 use mcsp_runtime::stage::{Context, Stage};
 use mcsp_runtime::{StageError, StoreError, now_us};
@@ -29,6 +29,7 @@ inputs! {
         Chunk(ChunkTranscoded),
         Completed(TranscodingCompleted),
         Packaged(DrmPackaged),
+        Thumbnails(ThumbnailsGenerated),
         Failed(StageFailed),
         Flagged(ModerationFlagged),
         Decided(ModerationDecided),
@@ -129,6 +130,7 @@ fn subject(fact: &ContentFact) -> Option<(ContentId, Revision)> {
         ContentFact::Chunk(event) => &event.asset,
         ContentFact::Completed(event) => &event.asset,
         ContentFact::Packaged(event) => &event.asset,
+        ContentFact::Thumbnails(event) => &event.asset,
         ContentFact::Flagged(event) => &event.asset,
         ContentFact::Decided(event) => &event.asset,
         ContentFact::Failed(event) => return Some((ContentId::parse(&event.content).ok()?, event.revision?)),
@@ -145,7 +147,7 @@ fn fact_of(fact: &ContentFact) -> Option<Fact<'_>> {
         ContentFact::Decided(event) => Some(Fact::Decided(event)),
         ContentFact::Failed(event) => Some(Fact::Failed(event)),
         ContentFact::Blocked(event) => Some(Fact::Blocked(event)),
-        ContentFact::Checked(_) | ContentFact::Chunk(_) | ContentFact::Flagged(_) => None,
+        ContentFact::Checked(_) | ContentFact::Chunk(_) | ContentFact::Thumbnails(_) | ContentFact::Flagged(_) => None,
     }
 }
 
@@ -175,6 +177,7 @@ async fn write(
         ContentFact::Chunk(event) => chunk_stored(&mut life, event, work, ladder).await?,
         ContentFact::Completed(event) => completed(&mut life, event, work).await?,
         ContentFact::Packaged(event) => packaged(&mut life, event, work).await?,
+        ContentFact::Thumbnails(_) => life.done(StepName::Thumbnails, work).await?,
         ContentFact::Failed(event) => failed(&mut life, event, work).await?,
         ContentFact::Flagged(event) => flagged(&mut life, event).await?,
         ContentFact::Decided(event) => decided(&mut life, event, work).await?,
@@ -243,7 +246,12 @@ async fn completed(life: &mut Life<'_>, event: &TranscodingCompleted, work: Work
     let follows = ended.follows();
     life.done(StepName::Transcode, ended).await?;
     if is_in_work(life.content.state) {
-        life.running(StepName::Package, follows, "").await?;
+        life.running(StepName::Package, follows.clone(), "").await?;
+        if event.kind == RenditionKind::Video
+            || life.renditions().await?.iter().any(|row| row.kind == RenditionKind::Video)
+        {
+            life.running(StepName::Thumbnails, follows, "").await?;
+        }
     }
     Ok(())
 }

@@ -77,6 +77,12 @@ impl<'a> Life<'a> {
         Ok(Some(Self { tx, content: row, publication, now_us, steps, read, read_publication }))
     }
 
+    /// Takes a revision whose rows were written in this transaction, and which has no steps yet.
+    pub(super) fn begun(tx: &'a mut Tx, content: ContentRow, publication: PublicationRow, now_us: i64) -> Self {
+        let (read, read_publication) = (content.clone(), publication.clone());
+        Self { tx, content, publication, now_us, steps: Vec::new(), read, read_publication }
+    }
+
     /// Returns whether facts of this revision move the content.
     pub(super) fn is_current(&self) -> bool {
         self.content.revision == self.publication.revision

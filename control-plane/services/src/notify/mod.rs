@@ -16,7 +16,7 @@ pub use live::{CONNECTIONS_PER_USER_MAX, LiveEvents, LiveMessage, LiveStream, Li
 pub use mcsp_catalog::{DeliveryRow, DeliveryState, WebhookRow};
 pub use sender::{SenderSettings, WebhookSender};
 pub use stage::{Notification, Told};
-pub use target::TargetPolicy;
+pub use target::{TargetPolicy, URL_PATTERN};
 pub use webhooks::{NewWebhook, SECRET_OVERLAP_US, URL_CHARS_MAX, WEBHOOK_EVENTS, WebhookService, WebhookView};
 
 /// Why a user is not told.

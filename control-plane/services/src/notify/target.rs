@@ -3,8 +3,9 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use regex::Regex;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -12,6 +13,10 @@ use super::{NotifyError, URL_CHARS_MAX};
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
+
+/// What an address on the public internet looks like: HTTPS (RFC 9110, section 4.2.2) to a name of at least two labels, since
+/// certificates are for names; path and query in the characters of RFC 3986, appendix A, and no fragment.
+pub const URL_PATTERN: &str = "^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.){1,8}[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(\\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$";
 
 /// What is allowed beyond HTTPS to the public internet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +54,10 @@ impl TargetPolicy {
         };
         if ip.is_some_and(|ip| !self.allows(ip)) {
             return Err(fault("is not of the public internet"));
+        }
+        static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(URL_PATTERN).ok());
+        if !self.allow_private && !PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(text)) {
+            return Err(fault("is not https:// with a name, and in plain characters (percent-encode others)"));
         }
         Ok(url)
     }
@@ -187,7 +196,14 @@ mod tests {
     fn an_address_is_https_to_somebody_else() {
         let why = |policy: TargetPolicy, text: &str| policy.check(text).err().map(|error| error.to_string());
         let strict = TargetPolicy::default();
-        assert_eq!(why(strict, "https://example.com/hook?x=1"), None);
+        for text in ["https://example.com/hook?x=1", "https://a-1.execute-api.eu-west-1.example.com:8443/p/%20;x?y=/"] {
+            assert_eq!(why(strict, text), None);
+        }
+        for text in
+            ["https://example.com*/", "https://example.com/#x", "https://1.1.1.1/", "https://example/", "https://a.b/é"]
+        {
+            assert!(why(strict, text).unwrap().contains("is not https:// with a name"), "{text}");
+        }
         assert_eq!(why(strict, "http://example.com/").unwrap(), "webhook address does not begin with https://");
         for text in ["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "https://0x7f.1/", "https://10.1/"]
         {

@@ -111,7 +111,7 @@ impl Sessions {
 
     /// Returns how many sessions of a user are open, as far as one scan counts.
     pub(super) async fn count_open(&self, owner: UserId) -> Result<usize, UploadError> {
-        Ok(self.store.scan(&open_prefix(owner), None).await?.len())
+        Ok(self.store.count(&open_prefix(owner)).await?)
     }
 
     /// Notes that a session is over.

@@ -106,10 +106,15 @@ impl Client {
         let (session, content) = (text("session_id")?, text("content_id")?);
         let url = text("presigned_url")?;
         let headers = opened["headers"].clone();
-        self.put(&url, &headers, &upload.bytes).await?;
-        // Both at once, beside what the store itself says.
+        // Out of order: said before anything is there.
         let path = format!("uploads/{session}/complete");
         let body = json!({});
+        let (status, answer) = self.persist(Method::POST, &path, Some(&body)).await?;
+        // A token that has just run out is renewed by the next call.
+        let is_refused = status == StatusCode::CONFLICT || status == StatusCode::UNAUTHORIZED;
+        ensure!(is_refused, "the completion of an empty upload answered {status}: {answer}");
+        self.put(&url, &headers, &upload.bytes).await?;
+        // Both at once, beside what the store itself says.
         let (one, two) =
             tokio::join!(self.call(Method::POST, &path, Some(&body)), self.call(Method::POST, &path, Some(&body)));
         one.and(two)?;

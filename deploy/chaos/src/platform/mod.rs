@@ -1,5 +1,5 @@
 //! The whole flow under kills: uploads by the API, three nodes of `mcsp up` on one data folder, each killed at random, the one
-//! that answers clients too. Completion is said twice and by the store. At the end every good upload is published, every
+//! that answers clients too. Completion is said too early, then twice, and by the store. At the end every good upload is published, every
 //! seeded bad one blocked, nothing was done twice, and no object lies about that nobody owns.
 
 mod client;

@@ -131,7 +131,8 @@ fn real_media_is_not_suspected() {
         .map(|entry| entry.unwrap().path())
         .collect();
     clips.extend(mcsp_fixtures::larger_media().iter().flat_map(|folder| files_below(folder)));
-    clips.retain(|path| path.extension().is_none_or(|extension| extension != "md"));
+    // Beside the clips lie their licences, and a film that is packed for being long.
+    clips.retain(|path| path.extension().is_none_or(|extension| extension != "md" && extension != "gz"));
     assert!(clips.len() >= 5, "{clips:?}");
     for clip in clips {
         let started = std::time::Instant::now();

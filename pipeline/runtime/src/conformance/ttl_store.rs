@@ -237,6 +237,7 @@ async fn scans_by_prefix(store: &dyn TtlStore) {
         expected.sort_unstable();
         let found = store.scan(prefix, None).await.unwrap();
         assert_eq!(found.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), expected, "scan of {prefix:?}");
+        assert_eq!(store.count(prefix).await.unwrap(), expected.len(), "count of {prefix:?}");
         assert!(found.iter().all(|(key, value)| key.as_bytes() == value), "values stand beside their keys");
         for after in awkward {
             let found = store.scan(prefix, Some(after)).await.unwrap();

@@ -80,6 +80,14 @@ pub trait TtlStore: Send + Sync {
     /// When the engine fails.
     async fn scan(&self, prefix: &str, after: Option<&str>) -> Result<Vec<(String, Bytes)>, TtlError>;
 
+    /// Returns how many values a scan from the beginning would give; engines count without reading them.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    async fn count(&self, prefix: &str) -> Result<usize, TtlError> {
+        Ok(self.scan(prefix, None).await?.len())
+    }
+
     /// Removes what has expired; a claim stays for 24 h after that, so that `Claim::Again` counts it. Returns how much.
     ///
     /// # Errors

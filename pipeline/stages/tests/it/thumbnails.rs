@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mcsp_domain::{Digest, Grid, ObjectKey, Plan, PlanId, Policy, Preset, RenditionKind};
-use mcsp_events::TranscodingCompleted;
+use mcsp_events::{Outgoing, ThumbnailsGenerated, TranscodingCompleted};
 use mcsp_fixtures::media;
 use mcsp_runtime::ObjectStore;
 use mcsp_runtime::stage::Stage as _;
@@ -48,10 +48,11 @@ fn completed(world: &World, plan: &Plan) -> TranscodingCompleted {
     }
 }
 
-async fn handle(world: &World, plan: &Plan) {
+/// Handles a completion, and returns what was said of it.
+async fn handle(world: &World, plan: &Plan) -> Vec<Outgoing> {
     let generator = ThumbnailGenerator::new(world.stores.clone(), sandbox());
     let event = completed(world, plan);
-    assert_eq!(generator.handle(event.clone(), &context(&event)).await.unwrap(), []);
+    generator.handle(event.clone(), &context(&event)).await.unwrap()
 }
 
 /// Returns milliseconds of `00:00:00.000`.
@@ -65,7 +66,7 @@ async fn a_poster_and_tiles_are_made_once_and_cover_the_film() {
     let world = World::new();
     let plan = transcoded(&world, usize::MAX).await;
     assert!(plan.chunks.len() >= 2, "{} chunks", plan.chunks.len());
-    handle(&world, &plan).await;
+    let said = handle(&world, &plan).await;
     let package = world.stores.package(&world.asset, plan.id).unwrap();
     let text = package.get(&ObjectKey::storyboard()).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
@@ -89,15 +90,23 @@ async fn a_poster_and_tiles_are_made_once_and_cover_the_film() {
     assert_eq!(probed(&poster), format!("mjpeg,{},{}", largest.0, largest.1));
 
     let made = package.head(&ObjectKey::poster()).await.unwrap();
-    handle(&world, &plan).await;
+    assert_eq!(handle(&world, &plan).await, said, "a second completion says the same event");
     assert_eq!(package.head(&ObjectKey::poster()).await.unwrap(), made, "it was made again");
+    let folder = ObjectKey::package(world.asset.content, world.asset.revision, plan.id);
+    let event = ThumbnailsGenerated {
+        asset: world.asset.clone(),
+        plan: plan.id,
+        poster: Some(folder.join(&ObjectKey::poster()).unwrap()),
+        storyboard: folder.join(&ObjectKey::storyboard()).unwrap(),
+    };
+    assert_eq!(said, [Outgoing::once(plan.id.as_bytes(), "thumbnails", &event)]);
 }
 
 #[tokio::test]
 async fn nothing_is_made_before_all_chunks_are_there() {
     let world = World::new();
     let plan = transcoded(&world, 1).await;
-    handle(&world, &plan).await;
+    assert_eq!(handle(&world, &plan).await, []);
     let package: Arc<dyn ObjectStore> = world.stores.package(&world.asset, plan.id).unwrap();
     assert_eq!(package.head(&ObjectKey::storyboard()).await.unwrap(), None);
 }

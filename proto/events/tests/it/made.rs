@@ -16,7 +16,9 @@ pub(crate) fn message(topic: Topic) -> Message {
         }
         Topic::TranscodeRequestedInteractive => sealed(&requested(Lane::Interactive)),
         Topic::TranscodeRequestedBulk => sealed(&requested(Lane::Bulk)),
-        Topic::ChunkTranscoded | Topic::TranscodingCompleted | Topic::DrmPackaged => made(topic),
+        Topic::ChunkTranscoded | Topic::TranscodingCompleted | Topic::DrmPackaged | Topic::ThumbnailsGenerated => {
+            made(topic)
+        }
         Topic::StageFailed => sealed(&StageFailed {
             content: content().to_string(),
             revision: Some(Revision::FIRST),
@@ -78,6 +80,10 @@ fn upload(topic: Topic) -> Message {
     }
 }
 
+fn within(inner: &ObjectKey) -> ObjectKey {
+    ObjectKey::package(content(), Revision::FIRST, plan()).join(inner).unwrap()
+}
+
 fn made(topic: Topic) -> Message {
     match topic {
         Topic::ChunkTranscoded => sealed(&ChunkTranscoded { asset: asset(), plan: plan(), chunk: 2, chunk_count: 4 }),
@@ -90,9 +96,14 @@ fn made(topic: Topic) -> Message {
             kind: RenditionKind::Video,
             chunks: 4,
         }),
+        Topic::ThumbnailsGenerated => sealed(&ThumbnailsGenerated {
+            asset: asset(),
+            plan: plan(),
+            poster: Some(within(&ObjectKey::poster())),
+            storyboard: within(&ObjectKey::storyboard()),
+        }),
         _ => {
             let folder = ObjectKey::package(content(), Revision::FIRST, plan());
-            let within = |inner: &ObjectKey| folder.join(inner).unwrap();
             sealed(&DrmPackaged {
                 asset: asset(),
                 plan: plan(),

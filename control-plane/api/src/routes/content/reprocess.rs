@@ -68,7 +68,7 @@ enum StartAt {
 #[derive(Serialize, ToSchema)]
 struct Run {
     /// Its id; none for what would be done.
-    #[schema(schema_with = schema::id)]
+    #[schema(value_type = Option<String>, format = "uuid")]
     run: Option<RunId>,
     /// What was asked for.
     query: String,

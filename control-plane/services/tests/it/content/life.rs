@@ -28,7 +28,9 @@ async fn a_whole_life_ends_published_and_every_step_tells_its_times() {
     assert!(timeline.renditions.iter().all(|row| row.state == RenditionState::Transcoding));
     world.chunk(1, ONE, plan, 1).await;
     world.completed(1, ONE, plan).await;
+    assert_eq!(world.step(1, StepName::Thumbnails).await.0, StepState::Running);
     world.packaged(1, ONE, plan).await;
+    world.thumbnails(1, ONE, plan).await;
     assert_eq!(world.state(1).await, ContentState::Processing, "moderation has not decided");
     world.decided(1, ONE, true).await;
     let row = world.until(1, |row| row.state == ContentState::Published).await;
@@ -36,8 +38,8 @@ async fn a_whole_life_ends_published_and_every_step_tells_its_times() {
 
     assert_eq!(
         world.steps(1).await,
-        "upload done, ingest done, copyright done, plan done, transcode done, package done, index done, \
-         moderate done, publish done"
+        "upload done, ingest done, copyright done, plan done, transcode done, package done, \
+         thumbnails done, index done, moderate done, publish done"
     );
     let timeline = world.timeline(1).await;
     assert!(timeline.renditions.iter().all(|row| row.state == RenditionState::Packaged));

@@ -14,8 +14,8 @@ use mcsp_domain::{
 use mcsp_embedded::{Durability, FileStore, JournalEngine, JournalOptions};
 use mcsp_events::{
     Asset, BlockReason, ChunkTranscoded, ClearedBy, CopyrightCleared, DrmPackaged, Event, Headers, Lane, Message,
-    ModerationDecided, ModerationFlagged, SourceObject, StageFailed, Topic, TranscodingCompleted, UploadBlocked,
-    UploadCompleted,
+    ModerationDecided, ModerationFlagged, SourceObject, StageFailed, ThumbnailsGenerated, Topic, TranscodingCompleted,
+    UploadBlocked, UploadCompleted,
 };
 use mcsp_runtime::stage::{Context, Stage};
 use mcsp_runtime::{Buckets, ObjectStore, PutIf, SagaEngine, SagaState, SagaStatus};
@@ -274,6 +274,12 @@ impl World {
             duration_ms: 8000,
         };
         self.hear(ContentFact::Packaged(event), "drm-packager").await;
+    }
+
+    pub(super) async fn thumbnails(&self, number: u8, revision: Revision, plan: PlanId) {
+        let storyboard = ObjectKey::package(content(number), revision, plan).join(&ObjectKey::storyboard()).unwrap();
+        let event = ThumbnailsGenerated { asset: asset(number, revision), plan, poster: None, storyboard };
+        self.hear(ContentFact::Thumbnails(event), "thumbnail-generator").await;
     }
 
     pub(super) async fn decided(&self, number: u8, revision: Revision, approved: bool) {
