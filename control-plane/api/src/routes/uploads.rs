@@ -47,7 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Desk>> {
     responses(
         (status = 201, description = "The session.", body = Session),
         (status = 403, description = "This account may not upload, or not to that region."),
-        (status = 413, description = "The body is too large, or the announced file is."),
+        (status = 413, description = "The body is too large."),
         (status = 429, description = "Too many requests, or too many open uploads."),
     ),
 )]
@@ -180,7 +180,7 @@ async fn complete(
     responses(
         (status = 201, description = "The session.", body = Session),
         (status = 409, description = "The content is being worked on, or a request with this Idempotency-Key is being answered."),
-        (status = 413, description = "The body is too large, or the announced file is."),
+        (status = 413, description = "The body is too large."),
         (status = 429, description = "Too many requests, or too many open uploads."),
     ),
 )]
@@ -249,7 +249,7 @@ impl From<UploadError> for Problem {
                 Self::not_found(detail)
             }
             UploadError::Field { field, .. } => Self::invalid(*field, detail),
-            UploadError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file-too-large", detail),
+            UploadError::TooLarge { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "file-too-large", detail),
             UploadError::TooManyOpen { .. } => Self::too_often("too-many-uploads", detail, 60),
             UploadError::Residency(ResidencyError::UnknownRegion { .. } | ResidencyError::Elsewhere { .. }) => {
                 Self::new(StatusCode::FORBIDDEN, "region-not-allowed", detail)

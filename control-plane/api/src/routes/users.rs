@@ -27,7 +27,6 @@ pub(crate) struct User {
     #[schema(schema_with = schema::id)]
     user_id: UserId,
     /// Its address, in lower case.
-    #[schema(format = "email")]
     email: String,
     /// The name that others see.
     display_name: String,

@@ -14,21 +14,21 @@ pub const PASSWORD_CHARS_MIN: usize = 8;
 /// Characters of a password: a sentence fits, and a hash of more would be work for nothing.
 pub const PASSWORD_CHARS_MAX: usize = 128;
 
-/// Bytes before the `@` (RFC 5321 §4.5.3.1.1).
-const LOCAL_BYTES_MAX: usize = 64;
 /// Bytes between two dots of a host name (RFC 1035 §2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Returns the address in lower case. The form is that of HTML's `<input type=email>`, with a dot after the `@`.
+/// Returns the address in lower case: a dot-string (RFC 5321 §4.1.2), then a host name with a dot.
 pub(super) fn email(text: &str) -> Result<String, IdentityError> {
-    let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
+    let is_atom = |atom: &str| {
+        let is_text = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~-".contains(&byte);
+        !atom.is_empty() && atom.bytes().all(is_text)
+    };
     let is_label = |label: &str| {
         let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         (1..=LABEL_BYTES_MAX).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     let good = text.split_once('@').is_some_and(|(local, host)| {
-        let local = (1..=LOCAL_BYTES_MAX).contains(&local.len()) && local.bytes().all(is_local);
-        local && host.contains('.') && host.split('.').all(is_label)
+        local.split('.').all(is_atom) && host.contains('.') && host.split('.').all(is_label)
     });
     if !good || text.len() > EMAIL_BYTES_MAX {
         return Err(IdentityError::Field {
@@ -74,11 +74,10 @@ mod tests {
     #[test]
     fn addresses() {
         assert_eq!(email("Ada.L+films@Example.org").unwrap(), "ada.l+films@example.org");
-        let long = format!("{}@example.org", "a".repeat(65));
         let longest = format!("a@{}org", "abcdefgh.".repeat(29));
         for bad in [
             "", "a", "@b.c", "a@", "a@b", "a@b..c", "a@-b.c", "a@b-.c", "a b@c.d", "a@b@c.d", "a\0@b.c", "ü@b.c",
-            &long, &longest,
+            ".a@b.c", "a.@b.c", "a..b@c.d", &longest,
         ] {
             assert!(email(bad).is_err(), "{bad:?} was taken");
         }

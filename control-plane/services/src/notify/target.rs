@@ -16,7 +16,7 @@ const ADDRESSES_MAX: usize = 8;
 
 /// What an address on the public internet looks like: HTTPS (RFC 9110, section 4.2.2) to a name of at least two labels, since
 /// certificates are for names; path and query in the characters of RFC 3986, appendix A, and no fragment.
-pub const URL_PATTERN: &str = "^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.){1,8}[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(\\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$";
+pub const URL_PATTERN: &str = "^https://([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\\.){1,8}[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(:[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?(\\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?$";
 
 /// What is allowed beyond HTTPS to the public internet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,9 +199,14 @@ mod tests {
         for text in ["https://example.com/hook?x=1", "https://a-1.execute-api.eu-west-1.example.com:8443/p/%20;x?y=/"] {
             assert_eq!(why(strict, text), None);
         }
-        for text in
-            ["https://example.com*/", "https://example.com/#x", "https://1.1.1.1/", "https://example/", "https://a.b/é"]
-        {
+        for text in [
+            "https://example.com*/",
+            "https://example.com/#x",
+            "https://1.1.1.1/",
+            "https://example/",
+            "https://a.b/é",
+            "https://a.b/%2",
+        ] {
             assert!(why(strict, text).unwrap().contains("is not https:// with a name"), "{text}");
         }
         assert_eq!(why(strict, "http://example.com/").unwrap(), "webhook address does not begin with https://");
