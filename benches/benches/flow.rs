@@ -72,11 +72,18 @@ fn media_stages(program: &Path, film: &Path) {
         .args(["--http", "127.0.0.1:0"])
         .env("MCSP__LICENCE__URL", address)
         .env("MCSP__TELEMETRY__LOG", "warn")
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut lines = BufReader::new(worker.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("health")), "the second node did not start");
+    let (start_s, began) = (cpu_s(worker.id()).0, Instant::now());
     site.upload(film);
-    println!("plan, transcode and package in a node of their own: {:.2} CPU s", cpu_s(worker.id()).0);
+    println!(
+        "plan, transcode and package in a node of their own: {:.2} CPU s in {:.1} s, after {start_s:.2} CPU s of its start",
+        cpu_s(worker.id()).0 - start_s,
+        began.elapsed().as_secs_f64()
+    );
     let _ = worker.kill();
     let _ = worker.wait();
 }
