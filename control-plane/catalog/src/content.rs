@@ -4,6 +4,7 @@
 use mcsp_domain::{ContentId, ContentState, Placement, Revision, SubscriptionTier, UserId, Visibility};
 use sqlx::FromRow;
 
+use crate::dialect::sql;
 use crate::row::{integer, read_integer, word};
 use crate::{Catalog, CatalogError, Tx};
 
@@ -61,7 +62,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn content(&self, id: ContentId) -> Result<Option<ContentRow>, CatalogError> {
-        let row: Option<ContentText> = sqlx::query_as(ONE)
+        let row: Option<ContentText> = sql::query_as(ONE)
             .bind(id.to_string())
             .fetch_optional(self.readers())
             .await
@@ -84,7 +85,7 @@ impl Catalog {
         let sql = "SELECT id, owner, title, description, visibility, tier, state, reason, revision, published_revision,
             placement, version, created_us, updated_us FROM content
             WHERE owner = $1 AND id < $2 AND state <> 'DELETED' ORDER BY id DESC LIMIT $3";
-        let rows: Vec<ContentText> = sqlx::query_as(sql)
+        let rows: Vec<ContentText> = sql::query_as(sql)
             .bind(owner.to_string())
             .bind(after.map_or_else(|| "~".to_owned(), |after| after.to_string()))
             .bind(i64::from(limit))
@@ -110,7 +111,7 @@ impl Catalog {
             WHERE id > $1 AND ($2 = '' OR id = $2) AND ($3 = '' OR owner = $3)
             AND (($4 = '' AND state <> 'DELETED') OR state = $4) AND LOWER(title) LIKE LOWER($5) ESCAPE '!'
             AND ($6 = 0 OR published_revision IS NOT NULL) ORDER BY id LIMIT $7";
-        let rows: Vec<ContentText> = sqlx::query_as(sql)
+        let rows: Vec<ContentText> = sql::query_as(sql)
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(filter.id.map(|id| id.to_string()).unwrap_or_default())
             .bind(filter.owner.map(|owner| owner.to_string()).unwrap_or_default())
@@ -131,7 +132,7 @@ impl Tx {
     /// # Errors
     /// When the engine fails.
     pub async fn content(&mut self, id: ContentId) -> Result<Option<ContentRow>, CatalogError> {
-        let query = sqlx::query_as(ONE).bind(id.to_string());
+        let query = sql::query_as(ONE).bind(id.to_string());
         let row: Result<Option<ContentText>, _> = query.fetch_optional(self.connection()?).await;
         let row = row.map_err(|source| self.end("read a content", source))?;
         row.map(|row| read(self.catalog(), row)).transpose()
@@ -145,7 +146,7 @@ impl Tx {
         let sql = "INSERT INTO content (id, owner, title, description, visibility, tier, state, reason, revision,
             published_revision, placement, version, created_us, updated_us)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.id.to_string())
             .bind(row.owner.to_string())
             .bind(&row.title)
@@ -174,7 +175,7 @@ impl Tx {
             "UPDATE content SET title = $3, description = $4, visibility = $5, tier = $6, state = $7, reason = $8,
             revision = $9, published_revision = $10, version = version + 1, updated_us = $11
             WHERE id = $1 AND version = $2";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.id.to_string())
             .bind(integer(row.version))
             .bind(&row.title)

@@ -2,6 +2,7 @@
 
 use mcsp_domain::{ContentId, Digest, KeyId, PlanId, Scheme, TrackClass};
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError, Tx};
 
 /// What a plan's keys protect. One key never meets two contents: a plan keeps its first answer.
@@ -47,7 +48,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn key_plan(&self, plan: PlanId) -> Result<Option<KeyPlanState>, CatalogError> {
-        let row: Option<StateText> = sqlx::query_as(STATE)
+        let row: Option<StateText> = sql::query_as(STATE)
             .bind(plan.to_string())
             .fetch_optional(self.readers())
             .await
@@ -60,7 +61,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn content_keys(&self, plan: PlanId) -> Result<Vec<SealedKey>, CatalogError> {
-        let rows: Vec<KeyText> = sqlx::query_as(KEYS_OF_PLAN)
+        let rows: Vec<KeyText> = sql::query_as(KEYS_OF_PLAN)
             .bind(plan.to_string())
             .fetch_all(self.readers())
             .await
@@ -74,7 +75,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn content_key(&self, kid: KeyId) -> Result<Option<SealedKey>, CatalogError> {
         let sql = "SELECT plan_id, track_class, key_id, master_id, nonce, sealed FROM content_key WHERE key_id = $1";
-        let row: Option<KeyText> = sqlx::query_as(sql)
+        let row: Option<KeyText> = sql::query_as(sql)
             .bind(kid.to_string())
             .fetch_optional(self.readers())
             .await
@@ -87,7 +88,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn master_ids(&self) -> Result<Vec<String>, CatalogError> {
-        sqlx::query_scalar("SELECT DISTINCT master_id FROM content_key ORDER BY master_id")
+        sql::query_scalar("SELECT DISTINCT master_id FROM content_key ORDER BY master_id")
             .fetch_all(self.readers())
             .await
             .map_err(|source| self.fault("list the master keys in use", source))
@@ -133,7 +134,7 @@ impl Tx {
         let sql = "INSERT INTO key_plan (plan_id, content_id, scheme, fingerprint) VALUES ($1, $2, $3, $4)
             ON CONFLICT (plan_id) DO UPDATE SET plan_id = excluded.plan_id
             RETURNING content_id, scheme, fingerprint, revoked_us";
-        let query = sqlx::query_as(sql)
+        let query = sql::query_as(sql)
             .bind(plan.to_string())
             .bind(key_plan.content.to_string())
             .bind(key_plan.scheme.to_string())
@@ -150,7 +151,7 @@ impl Tx {
     pub async fn add_content_key(&mut self, key: &SealedKey) -> Result<(), CatalogError> {
         let sql = "INSERT INTO content_key (plan_id, track_class, key_id, master_id, nonce, sealed)
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (plan_id, track_class) DO NOTHING";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(key.plan.to_string())
             .bind(key.class.name())
             .bind(key.kid.to_string())
@@ -166,7 +167,7 @@ impl Tx {
     /// # Errors
     /// When the engine fails.
     pub async fn content_keys(&mut self, plan: PlanId) -> Result<Vec<SealedKey>, CatalogError> {
-        let query = sqlx::query_as(KEYS_OF_PLAN).bind(plan.to_string());
+        let query = sql::query_as(KEYS_OF_PLAN).bind(plan.to_string());
         let rows: Result<Vec<KeyText>, _> = query.fetch_all(self.connection()?).await;
         let rows = rows.map_err(|source| self.end("read a plan's keys", source))?;
         rows.into_iter().map(|row| self.catalog().read_key(row)).collect()
@@ -179,7 +180,7 @@ impl Tx {
     pub async fn revoke_keys(&mut self, plan: PlanId, now_us: i64) -> Result<(), CatalogError> {
         let sql = "INSERT INTO key_plan (plan_id, revoked_us) VALUES ($1, $2) ON CONFLICT (plan_id)
             DO UPDATE SET revoked_us = COALESCE(key_plan.revoked_us, excluded.revoked_us)";
-        let done = sqlx::query(sql).bind(plan.to_string()).bind(now_us).execute(self.connection()?).await;
+        let done = sql::query(sql).bind(plan.to_string()).bind(now_us).execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("revoke keys", source))
     }
 }

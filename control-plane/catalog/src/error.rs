@@ -1,15 +1,19 @@
 //! Why the catalog could not answer.
 
-use std::path::PathBuf;
-
 /// Why the catalog could not answer. `may_pass` tells whether time may help.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// A URL that names no engine, or no file.
-    #[error("catalog url {url:?} is not of the form sqlite:<path>")]
+    /// A URL that names no engine, no file or no database.
+    #[error("catalog url {url:?} is not of the form sqlite:<path> or postgres://<user>@<host>:<port>/<database>")]
     Url {
         /// The URL, or its scheme alone where it may hold a password.
         url: String,
+    },
+    /// A URL that holds a password: URLs are shown, passwords are not.
+    #[error("catalog url of scheme {scheme} holds a password, which must be given apart from it")]
+    PasswordInUrl {
+        /// The URL's scheme.
+        scheme: String,
     },
     /// An engine that this program was built without.
     #[error("catalog engine {scheme} is not built into this program: use sqlite:<path>")]
@@ -17,47 +21,45 @@ pub enum CatalogError {
         /// The URL's scheme.
         scheme: String,
     },
-    /// The file is not ours.
-    #[error("{} is not a catalog: {found}", path.display())]
+    /// The file or database is not ours.
+    #[error("{at} is not a catalog: {found}")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// What it is instead.
         found: String,
     },
-    /// A newer program made the file.
+    /// A newer program made it.
     #[error(
-        "catalog {} has schema version {found}, this program knows versions up to {known}: start the newer program",
-        path.display()
+        "catalog {at} has schema version {found}, this program knows versions up to {known}: start the newer program"
     )]
     NewerSchema {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// Its version.
         found: i64,
         /// The newest version that this program knows.
         known: i64,
     },
-    /// The file was made by other migrations than this program's.
+    /// It was made by other migrations than this program's.
     #[error(
-        "catalog {} has migration {version} as {found:?}, which is not the one that this program knows as {known:?}",
-        path.display()
+        "catalog {at} has migration {version} as {found:?}, which is not the one that this program knows as {known:?}"
     )]
     OtherMigration {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// The migration's number.
         version: i64,
-        /// Its name in the file.
+        /// Its name there.
         found: String,
         /// Its name in the program.
         known: String,
     },
-    /// Another connection held the file for longer than the busy time-out; time may help.
-    #[error("catalog {} is held by another process: could not {action}", path.display())]
+    /// Others held it for longer than the busy time-out; time may help.
+    #[error("catalog {at} is held by another process: could not {action}")]
     Busy {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// What was tried.
         action: &'static str,
         /// The cause.
@@ -65,21 +67,21 @@ pub enum CatalogError {
         source: sqlx::Error,
     },
     /// The disk is full; space may help.
-    #[error("no space left for catalog {}: could not {action}, nothing was changed", path.display())]
+    #[error("no space left for catalog {at}: could not {action}, nothing was changed")]
     Full {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// What was tried.
         action: &'static str,
         /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// The file or its folder may not be written.
-    #[error("catalog {} may not be written: could not {action}", path.display())]
+    /// The file or its folder may not be written, or the server only reads.
+    #[error("catalog {at} may not be written: could not {action}")]
     ReadOnly {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// What was tried.
         action: &'static str,
         /// The cause.
@@ -87,19 +89,66 @@ pub enum CatalogError {
         source: sqlx::Error,
     },
     /// The file cannot be opened: its folder is missing or closed to us.
-    #[error("catalog {} cannot be opened: its folder is missing, or closed to this user", path.display())]
+    #[error("catalog {at} cannot be opened: its folder is missing, or closed to this user")]
     CannotOpen {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server is not reached, is starting, or is full; time may help.
+    #[error("catalog {at} is not reachable: could not {action}")]
+    Unreachable {
+        /// Which catalog.
+        at: String,
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The server does not let this user in.
+    #[error("catalog {at} refuses the login: {what}")]
+    Login {
+        /// Which catalog.
+        at: String,
+        /// What the server says.
+        what: String,
+    },
+    /// The server has no such database.
+    #[error("catalog {at} is missing: {what}; it must be made before the program starts")]
+    Missing {
+        /// Which catalog.
+        at: String,
+        /// What the server says.
+        what: String,
+    },
+    /// The user may not do what a catalog needs.
+    #[error("catalog {at} could not {action}, its user lacks a right: {what}")]
+    Rights {
+        /// Which catalog.
+        at: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the server says.
+        what: String,
+    },
+    /// The connection cannot be encrypted as it must: the server offers no TLS, shows a certificate that is not believed, or
+    /// a file of ours is not readable.
+    #[error("catalog {at} could not be reached by TLS")]
+    Tls {
+        /// Which catalog.
+        at: String,
         /// The cause.
         #[source]
         source: sqlx::Error,
     },
     /// A row that we could not have written.
-    #[error("catalog {} holds a damaged row: {what}", path.display())]
+    #[error("catalog {at} holds a damaged row: {what}")]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// Which row, and what it says.
         what: String,
     },
@@ -124,10 +173,10 @@ pub enum CatalogError {
     #[error("the transaction has ended with an earlier error")]
     Ended,
     /// The engine failed; time may help.
-    #[error("catalog {} could not {action}", path.display())]
+    #[error("catalog {at} could not {action}")]
     Engine {
-        /// The file.
-        path: PathBuf,
+        /// Which catalog.
+        at: String,
         /// What was tried.
         action: &'static str,
         /// The cause.
@@ -139,6 +188,6 @@ pub enum CatalogError {
 impl CatalogError {
     /// Returns whether time may help.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Full { .. } | Self::Engine { .. })
+        matches!(self, Self::Busy { .. } | Self::Full { .. } | Self::Unreachable { .. } | Self::Engine { .. })
     }
 }

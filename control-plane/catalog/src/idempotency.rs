@@ -3,6 +3,7 @@
 
 use mcsp_domain::Digest;
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError, Tx};
 
 /// What is known of a request.
@@ -38,7 +39,7 @@ impl Tx {
     ) -> Result<AnswerState, CatalogError> {
         const ACTION: &str = "claim a request";
         let sql = "SELECT fingerprint, until_us, status, sealed FROM answer WHERE id = $1";
-        let row = sqlx::query_as(sql).bind(id.to_string()).fetch_optional(self.connection()?).await;
+        let row = sql::query_as(sql).bind(id.to_string()).fetch_optional(self.connection()?).await;
         let row: Option<AnswerText> = row.map_err(|source| self.end(ACTION, source))?;
         if let Some((known, until, status, sealed)) = row
             && now_us < until
@@ -54,7 +55,7 @@ impl Tx {
         let sql = "INSERT INTO answer (id, fingerprint, claim, until_us) VALUES ($1, $2, $3, $4)
             ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, claim = excluded.claim,
             until_us = excluded.until_us, status = NULL, sealed = NULL";
-        let query = sqlx::query(sql).bind(id.to_string()).bind(fingerprint.to_string()).bind(claim).bind(until_us);
+        let query = sql::query(sql).bind(id.to_string()).bind(fingerprint.to_string()).bind(claim).bind(until_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| AnswerState::Claimed).map_err(|source| self.end(ACTION, source))
     }
@@ -76,7 +77,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let sql = "UPDATE answer SET status = $3, sealed = $4, until_us = $5 WHERE id = $1 AND claim = $2";
         let query =
-            sqlx::query(sql).bind(id.to_string()).bind(claim).bind(i64::from(status)).bind(sealed).bind(until_us);
+            sql::query(sql).bind(id.to_string()).bind(claim).bind(i64::from(status)).bind(sealed).bind(until_us);
         let done = query.execute(self.writer()).await;
         done.map(|_| ()).map_err(|source| self.fault("keep an answer", source))
     }
@@ -87,7 +88,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn drop_answer(&self, id: &Digest, claim: &str) -> Result<(), CatalogError> {
         let sql = "DELETE FROM answer WHERE id = $1 AND claim = $2 AND status IS NULL";
-        let done = sqlx::query(sql).bind(id.to_string()).bind(claim).execute(self.writer()).await;
+        let done = sql::query(sql).bind(id.to_string()).bind(claim).execute(self.writer()).await;
         done.map(|_| ()).map_err(|source| self.fault("give a request back", source))
     }
 
@@ -96,7 +97,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn sweep_answers(&self, before_us: i64) -> Result<u64, CatalogError> {
-        let done = sqlx::query("DELETE FROM answer WHERE until_us < $1").bind(before_us).execute(self.writer()).await;
+        let done = sql::query("DELETE FROM answer WHERE until_us < $1").bind(before_us).execute(self.writer()).await;
         Ok(done.map_err(|source| self.fault("sweep kept answers", source))?.rows_affected())
     }
 }

@@ -1,5 +1,6 @@
 //! Leases: work that one process at a time may do, until a time that it keeps moving.
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError};
 
 impl Catalog {
@@ -12,7 +13,7 @@ impl Catalog {
         let sql = "INSERT INTO lease (name, owner, until_us) VALUES ($1, $2, $3)
             ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until_us = excluded.until_us
             WHERE lease.owner = excluded.owner OR lease.until_us <= $4";
-        let query = sqlx::query(sql).bind(name).bind(owner).bind(until_us).bind(now_us);
+        let query = sql::query(sql).bind(name).bind(owner).bind(until_us).bind(now_us);
         let done = query.execute(self.writer()).await.map_err(|source| self.fault("claim a lease", source))?;
         Ok(done.rows_affected() == 1)
     }
@@ -22,7 +23,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn lease(&self, name: &str) -> Result<Option<(String, i64)>, CatalogError> {
-        sqlx::query_as("SELECT owner, until_us FROM lease WHERE name = $1")
+        sql::query_as("SELECT owner, until_us FROM lease WHERE name = $1")
             .bind(name)
             .fetch_optional(self.readers())
             .await
@@ -34,7 +35,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails; the lease runs out then.
     pub async fn release_lease(&self, name: &str, owner: &str) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM lease WHERE name = $1 AND owner = $2")
+        sql::query("DELETE FROM lease WHERE name = $1 AND owner = $2")
             .bind(name)
             .bind(owner)
             .execute(self.writer())

@@ -16,15 +16,20 @@ mod moderation;
 mod notice;
 mod outbox;
 mod playback;
+#[cfg(feature = "postgres")]
+mod postgres_options;
 mod publication;
 mod row;
 mod run;
 mod schema;
+#[cfg(feature = "scratch")]
+mod scratch;
 mod search;
 mod step;
 mod tx;
 mod upload;
 mod user;
+mod wake;
 mod webhook;
 
 pub use catalog::{BUSY_TIMEOUT, Catalog};
@@ -36,8 +41,12 @@ pub use moderation::{CASE_FLAGS_MAX, CaseDecision, CaseFlag, CaseKind, CasePlace
 pub use notice::{Notice, NoticeSpan, NoticeWatch};
 pub use outbox::OutboxRow;
 pub use playback::{PlaybackRow, PositionUpdate};
+#[cfg(feature = "postgres")]
+pub use postgres_options::{PostgresCertificate, PostgresOptions, PostgresTls, PostgresTrust};
 pub use publication::{PackageRow, PublicationRow};
 pub use run::{ReuseRow, RunItemRow, RunItemState, RunRow, Settled};
+#[cfg(feature = "scratch")]
+pub use scratch::ScratchDatabase;
 pub use search::{Document, SEARCH_RESULTS_MAX, SearchHit};
 pub use step::{RenditionRow, StepRow};
 pub use tx::{Receipt, Tx};

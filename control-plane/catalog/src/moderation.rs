@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::content::read_revision;
+use crate::dialect::sql;
 use crate::row::word;
 use crate::{Catalog, CatalogError, Tx};
 
@@ -172,7 +173,7 @@ impl Catalog {
             let CasePlace { opened_us, content, revision, kind, .. } = place;
             (i64::from(place.is_decided), opened_us, content.to_string(), i64::from(revision.number()), kind.as_str())
         });
-        let query = sqlx::query_as(sql)
+        let query = sql::query_as(sql)
             .bind(decided)
             .bind(opened_us)
             .bind(content)
@@ -202,7 +203,7 @@ impl Tx {
             "SELECT content_id, revision, kind, flags, decided, decided_by, approved, reason, opened_us, decided_us
             FROM moderation_case WHERE content_id = $1 ORDER BY revision DESC, kind";
         let rows: Result<Vec<CaseText>, _> =
-            sqlx::query_as(sql).bind(content.to_string()).fetch_all(self.connection()?).await;
+            sql::query_as(sql).bind(content.to_string()).fetch_all(self.connection()?).await;
         let rows = rows.map_err(|source| self.end("read a content's moderation cases", source))?;
         rows.into_iter().map(|row| read_case(self.catalog(), row)).collect()
     }
@@ -219,7 +220,7 @@ impl Tx {
                 decided_by = excluded.decided_by, approved = excluded.approved, reason = excluded.reason,
                 decided_us = excluded.decided_us";
         let decision = row.decision.as_ref();
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.content.to_string())
             .bind(i64::from(row.revision.number()))
             .bind(row.kind.as_str())

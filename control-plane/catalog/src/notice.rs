@@ -5,6 +5,7 @@ use mcsp_domain::{ContentId, UserId, limits};
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError, Tx};
 
 /// Wakes that wait for one listener; one that is further behind looks for itself.
@@ -39,16 +40,16 @@ pub struct NoticeSpan {
 /// Tells one user's listener that there may be news.
 pub struct NoticeWatch {
     user: UserId,
-    wakes: broadcast::Receiver<UserId>,
+    wakes: broadcast::Receiver<Option<UserId>>,
 }
 
 impl NoticeWatch {
-    /// Waits until a transaction of this process has committed a notice to the user. Those of other processes do not end
-    /// it: a reader looks for theirs by itself now and then. Dropping the future loses no wake.
+    /// Waits until a transaction has committed a notice to the user: one of this process, or on Postgres of any. A reader
+    /// looks by itself now and then all the same. Dropping the future loses no wake.
     pub async fn changed(&mut self) {
         loop {
             match self.wakes.recv().await {
-                Ok(user) if user == self.user => return,
+                Ok(user) if user.is_none_or(|user| user == self.user) => return,
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => return,
                 Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
@@ -66,7 +67,7 @@ impl Catalog {
         let sql = "SELECT position, kind, content_id, body, at_us FROM notice
             WHERE user_id = $1 AND position > $2 ORDER BY position LIMIT $3";
         let limit = i64::try_from(limit.min(NOTICES_READ_MAX)).unwrap_or(i64::MAX);
-        let rows: Vec<RowText> = sqlx::query_as(sql)
+        let rows: Vec<RowText> = sql::query_as(sql)
             .bind(user.to_string())
             .bind(i64::try_from(position).unwrap_or(i64::MAX))
             .bind(limit)
@@ -81,7 +82,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn notice_span(&self) -> Result<NoticeSpan, CatalogError> {
-        let (last, swept): (i64, i64) = sqlx::query_as("SELECT position, swept FROM notice_log")
+        let (last, swept): (i64, i64) = sql::query_as("SELECT position, swept FROM notice_log")
             .fetch_one(self.readers())
             .await
             .map_err(|source| self.fault("read the notices' positions", source))?;
@@ -92,7 +93,7 @@ impl Catalog {
 
     /// Returns what wakes a reader of a user's notices from now on.
     pub fn notices_changed(&self, user: UserId) -> NoticeWatch {
-        NoticeWatch { user, wakes: self.inner.notice_wake.subscribe() }
+        NoticeWatch { user, wakes: self.inner.wakes.notices.subscribe() }
     }
 
     /// Removes notices from before a time, in steps, so that writers come in between. Returns how many.
@@ -132,7 +133,7 @@ impl Catalog {
 type RowText = (i64, String, Option<String>, String, i64);
 
 impl Tx {
-    /// Writes a notice to a user; once the transaction commits, those who listen in this process are woken.
+    /// Writes a notice to a user; once the transaction commits, those who listen are woken.
     ///
     /// # Errors
     /// When the engine fails.
@@ -146,11 +147,11 @@ impl Tx {
     ) -> Result<(), CatalogError> {
         const ACTION: &str = "write a notice";
         let advance = "UPDATE notice_log SET position = position + 1 RETURNING position";
-        let position = sqlx::query_scalar(advance).fetch_one(self.connection()?).await;
+        let position = sql::query_scalar(advance).fetch_one(self.connection()?).await;
         let position: i64 = position.map_err(|source| self.end(ACTION, source))?;
         let sql = "INSERT INTO notice (position, user_id, kind, content_id, body, at_us)
             VALUES ($1, $2, $3, $4, $5, $6)";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(position)
             .bind(user.to_string())
             .bind(kind)
@@ -169,12 +170,12 @@ impl Tx {
         let last = "SELECT MAX(position) FROM (SELECT position FROM notice
             WHERE position < COALESCE((SELECT MIN(position) FROM notice WHERE at_us >= $1), 9223372036854775807)
             ORDER BY position LIMIT $2) AS oldest";
-        let query = sqlx::query_scalar(last).bind(before_us).bind(limits::INBOX_SWEEP_MAX);
+        let query = sql::query_scalar(last).bind(before_us).bind(limits::INBOX_SWEEP_MAX);
         let last: Result<Option<i64>, _> = query.fetch_one(self.connection()?).await;
         let Some(last) = last.map_err(|source| self.end(ACTION, source))? else { return Ok(0) };
-        let note = sqlx::query("UPDATE notice_log SET swept = $1").bind(last).execute(self.connection()?).await;
+        let note = sql::query("UPDATE notice_log SET swept = $1").bind(last).execute(self.connection()?).await;
         note.map_err(|source| self.end(ACTION, source))?;
-        let delete = sqlx::query("DELETE FROM notice WHERE position <= $1").bind(last);
+        let delete = sql::query("DELETE FROM notice WHERE position <= $1").bind(last);
         let done = delete.execute(self.connection()?).await;
         done.map(|done| done.rows_affected()).map_err(|source| self.end(ACTION, source))
     }

@@ -3,6 +3,7 @@
 use mcsp_domain::limits;
 use mcsp_events::{Message, TopicName};
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError};
 
 /// A message that was committed and may not be in the log yet.
@@ -23,8 +24,8 @@ impl Catalog {
     pub async fn outbox_after(&self, position: u64, max: usize) -> Result<Vec<OutboxRow>, CatalogError> {
         let fault = |source| self.fault("read the outbox", source);
         let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let lengths: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT position, LENGTH(payload) FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
+        let lengths: Vec<(i64, i64)> = sql::query_as(
+            "SELECT position, CAST(LENGTH(payload) AS BIGINT) FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
         )
         .bind(signed(position))
         .bind(max)
@@ -35,7 +36,7 @@ impl Catalog {
         let sql = "SELECT position, topic, key, spread, headers, payload FROM outbox
             WHERE position > $1 AND position <= $2 ORDER BY position";
         let rows: Vec<RowText> =
-            sqlx::query_as(sql).bind(signed(position)).bind(last).fetch_all(self.readers()).await.map_err(fault)?;
+            sql::query_as(sql).bind(signed(position)).bind(last).fetch_all(self.readers()).await.map_err(fault)?;
         rows.into_iter().map(|row| self.read_row(row)).collect()
     }
 
@@ -44,7 +45,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn outbox_delete_through(&self, position: u64) -> Result<u64, CatalogError> {
-        sqlx::query("DELETE FROM outbox WHERE position <= $1")
+        sql::query("DELETE FROM outbox WHERE position <= $1")
             .bind(signed(position))
             .execute(self.writer())
             .await
@@ -57,17 +58,17 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn outbox_position(&self) -> Result<u64, CatalogError> {
-        let position: i64 = sqlx::query_scalar("SELECT outbox_position FROM catalog")
+        let position: i64 = sql::query_scalar("SELECT outbox_position FROM catalog")
             .fetch_one(self.readers())
             .await
             .map_err(|source| self.fault("read the outbox's position", source))?;
         u64::try_from(position).map_err(|_| self.damaged(format!("outbox position {position}")))
     }
 
-    /// Waits until a transaction of this process has sent something since the last wait. Transactions of other processes
-    /// do not end it: a relay looks for theirs by itself now and then.
+    /// Waits until a transaction has sent something since the last wait: one of this process, or on Postgres of any. A relay
+    /// looks by itself now and then all the same.
     pub async fn outbox_changed(&self) {
-        self.inner.outbox_wake.notified().await;
+        self.inner.wakes.outbox.notified().await;
     }
 
     fn read_row(&self, row: RowText) -> Result<OutboxRow, CatalogError> {

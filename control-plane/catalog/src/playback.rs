@@ -3,6 +3,7 @@
 use mcsp_domain::{ContentId, PlanId, PlaybackId, Revision, UserId};
 
 use crate::content::read_revision;
+use crate::dialect::sql;
 use crate::row::{integer, read_integer, word};
 use crate::{Catalog, CatalogError, Tx};
 
@@ -61,7 +62,7 @@ impl Catalog {
     pub async fn playback(&self, id: PlaybackId) -> Result<Option<PlaybackRow>, CatalogError> {
         let sql = "SELECT user_id, content_id, revision, plan_id, seq, position_ms, started_us, seen_us, renew_us
             FROM playback WHERE id = $1";
-        let row: Option<RowText> = sqlx::query_as(sql)
+        let row: Option<RowText> = sql::query_as(sql)
             .bind(id.to_string())
             .fetch_optional(self.readers())
             .await
@@ -75,7 +76,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn resume_position(&self, user: UserId, content: ContentId) -> Result<Option<u64>, CatalogError> {
         let sql = "SELECT position_ms FROM resume_position WHERE user_id = $1 AND content_id = $2";
-        let position: Option<i64> = sqlx::query_scalar(sql)
+        let position: Option<i64> = sql::query_scalar(sql)
             .bind(user.to_string())
             .bind(content.to_string())
             .fetch_optional(self.readers())
@@ -94,7 +95,7 @@ impl Catalog {
             (SELECT id FROM playback WHERE seen_us < $1 ORDER BY seen_us LIMIT $2)";
         let mut swept = 0;
         loop {
-            let step = sqlx::query(sql).bind(before_us).bind(SWEEP_MAX).execute(self.writer()).await;
+            let step = sql::query(sql).bind(before_us).bind(SWEEP_MAX).execute(self.writer()).await;
             let rows = step.map_err(|source| self.fault("sweep playbacks", source))?.rows_affected();
             swept += rows;
             if rows < SWEEP_MAX.unsigned_abs() {
@@ -129,7 +130,7 @@ impl Tx {
     pub async fn insert_playback(&mut self, row: &PlaybackRow) -> Result<(), CatalogError> {
         let sql = "INSERT INTO playback (id, user_id, content_id, revision, plan_id, seq, position_ms, started_us,
             seen_us, renew_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.id.to_string())
             .bind(row.user.to_string())
             .bind(row.content.to_string())
@@ -151,7 +152,7 @@ impl Tx {
     pub async fn put_position(&mut self, update: &PositionUpdate) -> Result<bool, CatalogError> {
         const ACTION: &str = "write a position down";
         let sql = "UPDATE playback SET seq = $2, position_ms = $3, seen_us = $4 WHERE id = $1 AND seq < $2";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(update.playback.to_string())
             .bind(integer(update.seq))
             .bind(integer(update.position_ms))
@@ -165,7 +166,7 @@ impl Tx {
             ON CONFLICT (user_id, content_id)
             DO UPDATE SET position_ms = excluded.position_ms, updated_us = excluded.updated_us
             WHERE resume_position.updated_us <= excluded.updated_us";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(update.user.to_string())
             .bind(update.content.to_string())
             .bind(integer(update.resume_ms))
@@ -179,7 +180,7 @@ impl Tx {
     /// # Errors
     /// When the engine fails.
     pub async fn renew_playback(&mut self, id: PlaybackId, renew_us: i64) -> Result<(), CatalogError> {
-        let query = sqlx::query("UPDATE playback SET renew_us = $2 WHERE id = $1").bind(id.to_string()).bind(renew_us);
+        let query = sql::query("UPDATE playback SET renew_us = $2 WHERE id = $1").bind(id.to_string()).bind(renew_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("renew a playback", source))
     }

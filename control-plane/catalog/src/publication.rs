@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use crate::content::read_revision;
-use crate::dialect::Query;
+use crate::dialect::sql::{self, Query};
 use crate::row::{integer, read_integer, word};
 use crate::{Catalog, CatalogError, Tx};
 
@@ -66,7 +66,7 @@ impl Catalog {
         content: ContentId,
         revision: Revision,
     ) -> Result<Option<PublicationRow>, CatalogError> {
-        let row: Option<PublicationText> = sqlx::query_as(ONE)
+        let row: Option<PublicationText> = sql::query_as(ONE)
             .bind(content.to_string())
             .bind(i64::from(revision.number()))
             .fetch_optional(self.readers())
@@ -83,7 +83,7 @@ impl Catalog {
         let sql = "SELECT content_id, revision, session_id, file_name, source_key, source_etag, source_bytes, plan_id,
             package, duration_ms, created_us, published_us FROM publication
             WHERE content_id = $1 ORDER BY revision DESC LIMIT $2";
-        let rows: Vec<PublicationText> = sqlx::query_as(sql)
+        let rows: Vec<PublicationText> = sql::query_as(sql)
             .bind(content.to_string())
             .bind(i64::from(limit))
             .fetch_all(self.readers())
@@ -107,7 +107,7 @@ impl Catalog {
             AND p.revision <> COALESCE(c.published_revision, 0) AND (p.revision < c.revision
             OR (p.revision = c.revision AND c.state IN ('FAILED', 'BLOCKED')))))
             ORDER BY p.content_id, p.revision LIMIT $2";
-        let rows: Vec<(String, i64)> = sqlx::query_as(sql)
+        let rows: Vec<(String, i64)> = sql::query_as(sql)
             .bind(before_us)
             .bind(i64::from(limit))
             .fetch_all(self.readers())
@@ -132,7 +132,7 @@ impl Tx {
         content: ContentId,
         revision: Revision,
     ) -> Result<Option<PublicationRow>, CatalogError> {
-        let query = sqlx::query_as(ONE).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(ONE).bind(content.to_string()).bind(i64::from(revision.number()));
         let row: Result<Option<PublicationText>, _> = query.fetch_optional(self.connection()?).await;
         let row = row.map_err(|source| self.end("read a publication", source))?;
         row.map(|row| read(self.catalog(), row)).transpose()
@@ -169,7 +169,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn newest_revision(&mut self, content: ContentId) -> Result<Option<Revision>, CatalogError> {
         let sql = "SELECT MAX(revision) FROM publication WHERE content_id = $1";
-        let query = sqlx::query_scalar(sql).bind(content.to_string());
+        let query = sql::query_scalar(sql).bind(content.to_string());
         let number: Result<Option<i64>, _> = query.fetch_one(self.connection()?).await;
         let number = number.map_err(|source| self.end("read the newest revision", source))?;
         Ok(number.and_then(read_revision))
@@ -182,7 +182,7 @@ impl Tx {
     pub async fn count_chunk(&mut self, content: ContentId, revision: Revision) -> Result<u64, CatalogError> {
         let sql = "UPDATE publication SET chunks_stored = chunks_stored + 1 WHERE content_id = $1 AND revision = $2
             RETURNING chunks_stored";
-        let query = sqlx::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()));
         let count: Result<Option<i64>, _> = query.fetch_optional(self.connection()?).await;
         let count = count.map_err(|source| self.end("count a chunk", source))?;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
@@ -199,7 +199,7 @@ impl Tx {
         now_us: i64,
     ) -> Result<(), CatalogError> {
         let sql = "UPDATE publication SET swept_us = $3 WHERE content_id = $1 AND revision = $2";
-        let query = sqlx::query(sql).bind(content.to_string()).bind(i64::from(revision.number())).bind(now_us);
+        let query = sql::query(sql).bind(content.to_string()).bind(i64::from(revision.number())).bind(now_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("note a sweep", source))
     }
@@ -216,7 +216,7 @@ impl Tx {
     ) -> Result<bool, CatalogError> {
         let sql = "SELECT COUNT(*) FROM publication
             WHERE content_id = $1 AND revision <> $2 AND source_key = $3 AND swept_us IS NULL";
-        let query = sqlx::query_scalar(sql)
+        let query = sql::query_scalar(sql)
             .bind(content.to_string())
             .bind(i64::from(revision.number()))
             .bind(source.as_str().to_owned());
@@ -237,7 +237,7 @@ impl Tx {
     ) -> Result<(), CatalogError> {
         let sql = "INSERT INTO dispatch (content_id, revision, owner, stored_us) VALUES ($1, $2, $3, $4)
             ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(content.to_string())
             .bind(i64::from(revision.number()))
             .bind(owner.to_string())
@@ -252,7 +252,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn take_dispatch(&mut self, content: ContentId, revision: Revision) -> Result<bool, CatalogError> {
         let sql = "DELETE FROM dispatch WHERE content_id = $1 AND revision = $2";
-        let query = sqlx::query(sql).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query(sql).bind(content.to_string()).bind(i64::from(revision.number()));
         let done = query.execute(self.connection()?).await;
         Ok(done.map_err(|source| self.end("take a dispatch out", source))?.rows_affected() == 1)
     }
@@ -280,7 +280,7 @@ struct PublicationText {
 /// Binds `$1` to `$11`: the key, then what may change.
 fn bound<'q>(sql: &'static str, row: &'q PublicationRow) -> Query<'q> {
     let source = row.source.as_ref();
-    sqlx::query(sql)
+    sql::query(sql)
         .bind(row.content.to_string())
         .bind(i64::from(row.revision.number()))
         .bind(row.session.map(|session| session.to_string()))

@@ -5,6 +5,7 @@ use mcsp_domain::{ContentId, PlanId, Revision, RunId, UserId};
 use sqlx::FromRow;
 
 use crate::content::read_revision;
+use crate::dialect::sql;
 use crate::row::word;
 use crate::{Catalog, CatalogError, Tx};
 
@@ -104,7 +105,7 @@ impl Catalog {
     pub async fn reuses(&self, limit: u32) -> Result<Vec<ReuseRow>, CatalogError> {
         let sql = "SELECT content_id, revision, from_revision, from_plan, lane, cleared_by, said_us FROM reuse
             ORDER BY said_us, content_id LIMIT $1";
-        let query = sqlx::query_as(sql).bind(i64::from(limit));
+        let query = sql::query_as(sql).bind(i64::from(limit));
         let rows: Result<Vec<ReuseText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("list revisions that wait for chunks", source))?;
         rows.into_iter().map(|row| read_reuse(self, row)).collect()
@@ -116,7 +117,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, CatalogError> {
         let sql = "SELECT id, owner, query, start_at, created_us FROM run WHERE id = $1";
-        let query = sqlx::query_as(sql).bind(id.to_string());
+        let query = sql::query_as(sql).bind(id.to_string());
         let row: Result<Option<RunText>, _> = query.fetch_optional(self.readers()).await;
         let row = row.map_err(|source| self.fault("read a run", source))?;
         row.map(|row| read_run(self, row)).transpose()
@@ -134,7 +135,7 @@ impl Catalog {
     ) -> Result<Vec<RunItemRow>, CatalogError> {
         let sql = "SELECT content_id, title, outcome, revision, reason FROM run_outcome
             WHERE run_id = $1 AND content_id > $2 ORDER BY content_id LIMIT $3";
-        let query = sqlx::query_as(sql)
+        let query = sql::query_as(sql)
             .bind(run.to_string())
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit));
@@ -150,7 +151,7 @@ impl Catalog {
     pub async fn run_counts(&self, run: RunId) -> Result<Vec<(RunItemState, u64)>, CatalogError> {
         let sql = "SELECT outcome, COUNT(*) FROM run_outcome WHERE run_id = $1 GROUP BY outcome ORDER BY outcome";
         let rows: Result<Vec<(String, i64)>, _> =
-            sqlx::query_as(sql).bind(run.to_string()).fetch_all(self.readers()).await;
+            sql::query_as(sql).bind(run.to_string()).fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("count the contents of a run", source))?;
         let read = |(outcome, count): (String, i64)| {
             let state = RunItemState::of_name(&outcome);
@@ -167,7 +168,7 @@ impl Catalog {
     pub async fn planned_items(&self, limit: u32) -> Result<Vec<(RunRow, ContentId)>, CatalogError> {
         let sql = "SELECT r.id, r.owner, r.query, r.start_at, r.created_us, i.content_id FROM run_item i
             JOIN run r ON r.id = i.run_id WHERE i.state = 'planned' ORDER BY r.id, i.content_id LIMIT $1";
-        let query = sqlx::query_as(sql).bind(i64::from(limit));
+        let query = sql::query_as(sql).bind(i64::from(limit));
         let rows: Result<Vec<PlannedText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("list planned contents of runs", source))?;
         let read = |(id, owner, query, start_at, created_us, content): PlannedText| {
@@ -187,7 +188,7 @@ impl Tx {
     pub async fn insert_reuse(&mut self, row: &ReuseRow) -> Result<(), CatalogError> {
         let sql = "INSERT INTO reuse (content_id, revision, from_revision, from_plan, lane, cleared_by, said_us)
             VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.content.to_string())
             .bind(i64::from(row.revision.number()))
             .bind(i64::from(row.from_revision.number()))
@@ -205,7 +206,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn take_reuse(&mut self, content: ContentId, revision: Revision) -> Result<bool, CatalogError> {
         let sql = "DELETE FROM reuse WHERE content_id = $1 AND revision = $2";
-        let query = sqlx::query(sql).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query(sql).bind(content.to_string()).bind(i64::from(revision.number()));
         let done = query.execute(self.connection()?).await;
         Ok(done.map_err(|source| self.end("end a revision's wait for chunks", source))?.rows_affected() == 1)
     }
@@ -216,7 +217,7 @@ impl Tx {
     /// When there is one of that id, or the engine fails.
     pub async fn insert_run(&mut self, run: &RunRow, contents: &[ContentId]) -> Result<(), CatalogError> {
         let sql = "INSERT INTO run (id, owner, query, start_at, created_us) VALUES ($1, $2, $3, $4, $5)";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(run.id.to_string())
             .bind(run.owner.to_string())
             .bind(&run.query)
@@ -226,7 +227,7 @@ impl Tx {
         done.map_err(|source| self.end("add a run", source))?;
         let sql = "INSERT INTO run_item (run_id, content_id, state, reason) VALUES ($1, $2, 'planned', '')";
         for content in contents {
-            let query = sqlx::query(sql).bind(run.id.to_string()).bind(content.to_string());
+            let query = sql::query(sql).bind(run.id.to_string()).bind(content.to_string());
             let done = query.execute(self.connection()?).await;
             done.map_err(|source| self.end("add a content to a run", source))?;
         }
@@ -250,7 +251,7 @@ impl Tx {
             Settled::Skipped(reason) => ("skipped", None, reason.as_str()),
         };
         let query =
-            sqlx::query(sql).bind(run.to_string()).bind(content.to_string()).bind(state).bind(revision).bind(reason);
+            sql::query(sql).bind(run.to_string()).bind(content.to_string()).bind(state).bind(revision).bind(reason);
         let done = query.execute(self.connection()?).await;
         Ok(done.map_err(|source| self.end("settle a content of a run", source))?.rows_affected() == 1)
     }

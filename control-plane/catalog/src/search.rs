@@ -4,7 +4,8 @@
 
 use mcsp_domain::{ContentId, Revision, UserId, Visibility};
 
-use crate::{Catalog, CatalogError, Tx, dialect};
+use crate::dialect::sql;
+use crate::{Catalog, CatalogError, Tx};
 
 /// Documents that one search gives at most.
 pub const SEARCH_RESULTS_MAX: usize = 100;
@@ -54,8 +55,8 @@ impl Catalog {
     /// # Errors
     /// When the engine fails, or a row is not one that we wrote.
     pub async fn search(&self, text: &str, offset: usize, limit: usize) -> Result<Vec<SearchHit>, CatalogError> {
-        let Some(query) = dialect::search_query(text) else { return Ok(Vec::new()) };
-        let rows: Vec<HitText> = sqlx::query_as(dialect::SEARCH)
+        let Some(query) = self.engine().search_query(text) else { return Ok(Vec::new()) };
+        let rows: Vec<HitText> = sql::query_as(self.engine().search())
             .bind(query)
             .bind(i64::try_from(limit.min(SEARCH_RESULTS_MAX)).unwrap_or(i64::MAX))
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
@@ -71,7 +72,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn has_document(&self, content: ContentId, revision: Revision) -> Result<bool, CatalogError> {
         let sql = "SELECT COUNT(*) FROM document WHERE content_id = $1 AND revision = $2";
-        let query = sqlx::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()));
         let count: i64 =
             query.fetch_one(self.readers()).await.map_err(|source| self.fault("look for a search document", source))?;
         Ok(count > 0)
@@ -107,7 +108,7 @@ impl Tx {
                 description = excluded.description, visibility = excluded.visibility,
                 visible = CASE WHEN excluded.visible > document.visible THEN excluded.visible ELSE document.visible END
             RETURNING number, title, description, visible";
-        let query = sqlx::query_as(sql)
+        let query = sql::query_as(sql)
             .bind(document.content.to_string())
             .bind(i64::from(document.revision.number()))
             .bind(document.owner.to_string())
@@ -128,12 +129,12 @@ impl Tx {
     pub async fn show_document(&mut self, content: ContentId, revision: Revision) -> Result<bool, CatalogError> {
         let sql = "UPDATE document SET visible = 1 WHERE content_id = $1 AND revision = $2
             RETURNING number, title, description, visible";
-        let query = sqlx::query_as(sql).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(sql).bind(content.to_string()).bind(i64::from(revision.number()));
         let row: Result<Option<IndexText>, _> = query.fetch_optional(self.connection()?).await;
         let Some(row) = row.map_err(|source| self.end("show a search document", source))? else { return Ok(false) };
         self.index(row).await?;
         let older = "DELETE FROM document WHERE content_id = $1 AND revision < $2 RETURNING number";
-        let query = sqlx::query_scalar(older).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_scalar(older).bind(content.to_string()).bind(i64::from(revision.number()));
         self.drop_rows(query).await?;
         Ok(true)
     }
@@ -152,7 +153,7 @@ impl Tx {
         let sql = "UPDATE document SET title = $2, description = $3, visibility = $4 WHERE content_id = $1
             RETURNING number, title, description, visible";
         let query =
-            sqlx::query_as(sql).bind(content.to_string()).bind(title).bind(description).bind(visibility.as_str());
+            sql::query_as(sql).bind(content.to_string()).bind(title).bind(description).bind(visibility.as_str());
         let rows: Result<Vec<IndexText>, _> = query.fetch_all(self.connection()?).await;
         for row in rows.map_err(|source| self.end("describe search documents", source))? {
             self.index(row).await?;
@@ -166,7 +167,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn drop_document(&mut self, content: ContentId) -> Result<(), CatalogError> {
         let sql = "DELETE FROM document WHERE content_id = $1 RETURNING number";
-        self.drop_rows(sqlx::query_scalar(sql).bind(content.to_string())).await
+        self.drop_rows(sql::query_scalar(sql).bind(content.to_string())).await
     }
 
     /// Drops the document of one revision: its publication was undone.
@@ -175,7 +176,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn drop_document_of(&mut self, content: ContentId, revision: Revision) -> Result<(), CatalogError> {
         let sql = "DELETE FROM document WHERE content_id = $1 AND revision = $2 RETURNING number";
-        self.drop_rows(sqlx::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()))).await
+        self.drop_rows(sql::query_scalar(sql).bind(content.to_string()).bind(i64::from(revision.number()))).await
     }
 
     /// Brings the engine's index up to a document. Hidden ones are not in it: they slow nobody's search.
@@ -185,13 +186,14 @@ impl Tx {
         if visible == 0 {
             return Ok(());
         }
-        let query = sqlx::query(dialect::SEARCH_INSERT).bind(number).bind(title).bind(description);
+        let query = self.catalog().engine().search_insert(number, title, description);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("index a search document", source))
     }
 
     async fn unindex(&mut self, number: i64) -> Result<(), CatalogError> {
-        let done = sqlx::query(dialect::SEARCH_DELETE).bind(number).execute(self.connection()?).await;
+        let query = sql::query(self.catalog().engine().search_remove()).bind(number);
+        let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("take a search document out of the index", source))
     }
 
@@ -206,4 +208,4 @@ impl Tx {
 
 /// Number, title, description, whether viewers find it.
 type IndexText = (i64, String, String, i64);
-type NumberQuery<'q> = dialect::ScalarQuery<'q, i64>;
+type NumberQuery<'q> = sql::QueryScalar<'q, i64>;

@@ -3,6 +3,7 @@
 use mcsp_domain::{ContentId, RenditionKind, RenditionName, RenditionState, Revision, StepName, StepState};
 use sqlx::FromRow;
 
+use crate::dialect::sql;
 use crate::row::word;
 use crate::{Catalog, CatalogError, Tx};
 
@@ -46,7 +47,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn steps(&self, content: ContentId, revision: Revision) -> Result<Vec<StepRow>, CatalogError> {
-        let query = sqlx::query_as(STEPS).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(STEPS).bind(content.to_string()).bind(i64::from(revision.number()));
         let rows: Result<Vec<StepText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("read a revision's steps", source))?;
         read_steps(self, rows)
@@ -57,7 +58,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn renditions(&self, content: ContentId, revision: Revision) -> Result<Vec<RenditionRow>, CatalogError> {
-        let query = sqlx::query_as(RENDITIONS).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(RENDITIONS).bind(content.to_string()).bind(i64::from(revision.number()));
         let rows: Result<Vec<RenditionText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("read a revision's renditions", source))?;
         rows.into_iter().map(|row| read_rendition(self, row)).collect()
@@ -70,7 +71,7 @@ impl Tx {
     /// # Errors
     /// When the engine fails.
     pub async fn steps(&mut self, content: ContentId, revision: Revision) -> Result<Vec<StepRow>, CatalogError> {
-        let query = sqlx::query_as(STEPS).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(STEPS).bind(content.to_string()).bind(i64::from(revision.number()));
         let rows: Result<Vec<StepText>, _> = query.fetch_all(self.connection()?).await;
         let rows = rows.map_err(|source| self.end("read a revision's steps", source))?;
         read_steps(self.catalog(), rows)
@@ -85,7 +86,7 @@ impl Tx {
         content: ContentId,
         revision: Revision,
     ) -> Result<Vec<RenditionRow>, CatalogError> {
-        let query = sqlx::query_as(RENDITIONS).bind(content.to_string()).bind(i64::from(revision.number()));
+        let query = sql::query_as(RENDITIONS).bind(content.to_string()).bind(i64::from(revision.number()));
         let rows: Result<Vec<RenditionText>, _> = query.fetch_all(self.connection()?).await;
         let rows = rows.map_err(|source| self.end("read a revision's renditions", source))?;
         rows.into_iter().map(|row| read_rendition(self.catalog(), row)).collect()
@@ -105,7 +106,7 @@ impl Tx {
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (content_id, revision, name) DO UPDATE SET
             state = excluded.state, attempt = excluded.attempt, worker = excluded.worker, reason = excluded.reason,
             started_us = excluded.started_us, ended_us = excluded.ended_us";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(content.to_string())
             .bind(i64::from(revision.number()))
             .bind(row.name.as_str())
@@ -132,7 +133,7 @@ impl Tx {
         let sql = "INSERT INTO rendition (content_id, revision, name, kind, state, reason, updated_us)
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (content_id, revision, name) DO UPDATE SET
             kind = excluded.kind, state = excluded.state, reason = excluded.reason, updated_us = excluded.updated_us";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(content.to_string())
             .bind(i64::from(revision.number()))
             .bind(row.name.as_str())

@@ -3,8 +3,12 @@
 use mcsp_domain::{EventId, limits};
 use mcsp_events::{EventError, Message, Topic};
 
-use crate::dialect::{Connection, Transaction};
+use crate::dialect::{Transaction, sql};
+use crate::wake::Told;
 use crate::{Catalog, CatalogError};
+
+/// Messages that one statement writes: a step to a server and back costs more than a row.
+const ROWS_MAX: usize = 32;
 
 /// Whether an event is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +27,14 @@ pub struct Tx {
     transaction: Option<Transaction>,
     outgoing: Vec<Message>,
     outgoing_bytes: usize,
-    /// Users with new notices, who are woken by the commit.
-    noticed: Vec<mcsp_domain::UserId>,
-    /// Whether the commit wakes the sender of webhooks.
-    pub(crate) wakes_deliveries: bool,
+    /// Whom the commit wakes.
+    pub(crate) told: Told,
 }
 
 impl Tx {
     pub(crate) fn new(catalog: Catalog, transaction: Transaction) -> Self {
-        Self {
-            catalog,
-            transaction: Some(transaction),
-            outgoing: Vec::new(),
-            outgoing_bytes: 0,
-            noticed: Vec::new(),
-            wakes_deliveries: false,
-        }
+        let (outgoing, told) = (Vec::new(), Told::default());
+        Self { catalog, transaction: Some(transaction), outgoing, outgoing_bytes: 0, told }
     }
 
     /// Notes an event as handled by a consumer group, and tells whether it was before. The row commits with the effect, so
@@ -49,7 +45,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn receive(&mut self, namespace: &str, event: EventId, now_us: i64) -> Result<Receipt, CatalogError> {
         let sql = "INSERT INTO inbox (namespace, event_id, handled_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let query = sqlx::query(sql).bind(namespace).bind(event.to_string()).bind(now_us);
+        let query = sql::query(sql).bind(namespace).bind(event.to_string()).bind(now_us);
         let done = query.execute(self.connection()?).await;
         let rows = done.map_err(|source| self.end("note an event as handled", source))?.rows_affected();
         Ok(if rows == 1 { Receipt::Fresh } else { Receipt::Seen })
@@ -89,23 +85,18 @@ impl Tx {
     /// # Errors
     /// When the engine fails; nothing is visible then.
     pub async fn commit(mut self) -> Result<(), CatalogError> {
-        let sends = !self.outgoing.is_empty();
-        if sends {
+        if !self.outgoing.is_empty() {
             self.write_outbox().await?;
+            self.told.outbox = true;
         }
-        let Self { catalog, transaction, noticed, wakes_deliveries, .. } = self;
-        let transaction = transaction.ok_or(CatalogError::Ended)?;
+        let Self { catalog, transaction, told, .. } = self;
+        let mut transaction = transaction.ok_or(CatalogError::Ended)?;
+        let wakes = &catalog.inner.wakes;
+        if !told.is_nothing() {
+            transaction.tell(wakes, &told).await.map_err(|source| catalog.fault("tell of a commit", source))?;
+        }
         transaction.commit().await.map_err(|source| catalog.fault("commit", source))?;
-        if sends {
-            catalog.inner.outbox_wake.notify_one();
-        }
-        if wakes_deliveries {
-            catalog.inner.delivery_wake.notify_one();
-        }
-        for user in noticed {
-            // Nobody listening is no failure.
-            let _ = catalog.inner.notice_wake.send(user);
-        }
+        wakes.wake(&told);
         Ok(())
     }
 
@@ -116,18 +107,23 @@ impl Tx {
         let messages = std::mem::take(&mut self.outgoing);
         let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
         let advance = "UPDATE catalog SET outbox_position = outbox_position + $1 RETURNING outbox_position";
-        let last = sqlx::query_scalar(advance).bind(count).fetch_one(self.connection()?).await;
+        let last = sql::query_scalar(advance).bind(count).fetch_one(self.connection()?).await;
         let last: i64 = last.map_err(|source| self.end(ACTION, source))?;
-        let sql = "INSERT INTO outbox (position, topic, key, spread, headers, payload) VALUES ($1, $2, $3, $4, $5, $6)";
-        for (position, message) in (last - count + 1..).zip(messages) {
-            let headers = headers_text(&message);
-            let query = sqlx::query(sql)
-                .bind(position)
-                .bind(String::from(message.topic))
-                .bind(message.key)
-                .bind(i64::from(message.spread))
-                .bind(headers)
-                .bind(message.payload);
+        let mut position = last - count;
+        let mut messages = messages.into_iter();
+        while !messages.as_slice().is_empty() {
+            let step = if messages.len() < ROWS_MAX { 1 } else { ROWS_MAX };
+            let mut query = sql::query(outbox_insert(step));
+            for message in messages.by_ref().take(step) {
+                position += 1;
+                query = query
+                    .bind(position)
+                    .bind(headers_text(&message))
+                    .bind(String::from(message.topic))
+                    .bind(message.key)
+                    .bind(message.spread)
+                    .bind(message.payload);
+            }
             query.execute(self.connection()?).await.map_err(|source| self.end(ACTION, source))?;
         }
         Ok(())
@@ -135,13 +131,13 @@ impl Tx {
 
     /// Has the commit wake those who listen for a user's notices.
     pub(crate) fn wake_on_commit(&mut self, user: mcsp_domain::UserId) {
-        if !self.noticed.contains(&user) {
-            self.noticed.push(user);
+        if !self.told.users.contains(&user) {
+            self.told.users.push(user);
         }
     }
 
-    pub(crate) fn connection(&mut self) -> Result<&mut Connection, CatalogError> {
-        self.transaction.as_deref_mut().ok_or(CatalogError::Ended)
+    pub(crate) fn connection(&mut self) -> Result<&mut Transaction, CatalogError> {
+        self.transaction.as_mut().ok_or(CatalogError::Ended)
     }
 
     /// Ends the transaction on an error of the engine, and gives the error its meaning.
@@ -153,6 +149,24 @@ impl Tx {
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
+}
+
+/// Returns the statement that writes so many messages. There are two such texts, which the engines prepare once.
+fn outbox_insert(rows: usize) -> sqlx::AssertSqlSafe<String> {
+    let row = |row: usize| {
+        format!(
+            "(${}, ${}, ${}, ${}, ${}, ${})",
+            6 * row + 1,
+            6 * row + 2,
+            6 * row + 3,
+            6 * row + 4,
+            6 * row + 5,
+            6 * row + 6
+        )
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    let columns = "position, headers, topic, key, spread, payload";
+    sqlx::AssertSqlSafe(format!("INSERT INTO outbox ({columns}) VALUES {}", rows.join(", ")))
 }
 
 fn headers_text(message: &Message) -> String {

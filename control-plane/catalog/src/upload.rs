@@ -3,6 +3,7 @@
 use mcsp_domain::{ContentId, ObjectKey, Revision, SessionId, UserId};
 
 use crate::content::read_revision;
+use crate::dialect::sql;
 use crate::row::word;
 use crate::{Catalog, CatalogError};
 
@@ -36,7 +37,7 @@ impl Catalog {
             WHERE p.source_key IS NULL AND p.session_id IS NOT NULL
             AND c.state <> 'DELETED' AND p.created_us < $1 AND p.content_id > $2
             ORDER BY p.content_id LIMIT $3";
-        let rows: Vec<(String, i64, String, String)> = sqlx::query_as(sql)
+        let rows: Vec<(String, i64, String, String)> = sql::query_as(sql)
             .bind(before_us)
             .bind(after.map(|after| after.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
@@ -63,7 +64,7 @@ impl Catalog {
     pub async fn upload_is_wanted(&self, content: ContentId, session: SessionId) -> Result<bool, CatalogError> {
         let sql = "SELECT COUNT(*) FROM publication WHERE content_id = $1 AND swept_us IS NULL
             AND ((session_id = $2 AND source_key IS NULL) OR source_key = $3)";
-        let count: i64 = sqlx::query_scalar(sql)
+        let count: i64 = sql::query_scalar(sql)
             .bind(content.to_string())
             .bind(session.to_string())
             .bind(ObjectKey::upload(content, session).as_str().to_owned())

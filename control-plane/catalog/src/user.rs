@@ -5,6 +5,7 @@ use std::fmt;
 
 use mcsp_domain::{Digest, SubscriptionTier, UserId, UserRole};
 
+use crate::dialect::sql;
 use crate::{Catalog, CatalogError, Tx};
 
 /// An account.
@@ -66,7 +67,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, CatalogError> {
-        let row: Option<UserText> = sqlx::query_as(BY_ID)
+        let row: Option<UserText> = sql::query_as(BY_ID)
             .bind(id.to_string())
             .fetch_optional(self.readers())
             .await
@@ -79,7 +80,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn user_of(&self, email: &str) -> Result<Option<UserRow>, CatalogError> {
-        let row: Option<UserText> = sqlx::query_as(BY_EMAIL)
+        let row: Option<UserText> = sql::query_as(BY_EMAIL)
             .bind(email)
             .fetch_optional(self.readers())
             .await
@@ -93,7 +94,7 @@ impl Catalog {
     /// When the engine fails.
     pub async fn sign_in_user(&self, hash: &Digest) -> Result<Option<UserId>, CatalogError> {
         let sql = "SELECT s.account_id FROM refresh_token t JOIN sign_in s ON s.id = t.sign_in_id WHERE t.hash = $1";
-        let user: Option<String> = sqlx::query_scalar(sql)
+        let user: Option<String> = sql::query_scalar(sql)
             .bind(hash.to_string())
             .fetch_optional(self.readers())
             .await
@@ -110,9 +111,9 @@ impl Catalog {
         const ACTION: &str = "sweep ended sign-ins";
         let mut tx = self.begin().await?;
         let tokens = "DELETE FROM refresh_token WHERE sign_in_id IN (SELECT id FROM sign_in WHERE expires_us < $1)";
-        let done = sqlx::query(tokens).bind(before_us).execute(tx.connection()?).await;
+        let done = sql::query(tokens).bind(before_us).execute(tx.connection()?).await;
         done.map_err(|source| tx.end(ACTION, source))?;
-        let done = sqlx::query("DELETE FROM sign_in WHERE expires_us < $1").bind(before_us).execute(tx.connection()?);
+        let done = sql::query("DELETE FROM sign_in WHERE expires_us < $1").bind(before_us).execute(tx.connection()?);
         let swept = done.await.map_err(|source| tx.end(ACTION, source))?.rows_affected();
         tx.commit().await?;
         Ok(swept)
@@ -142,7 +143,7 @@ impl Tx {
     pub async fn insert_user(&mut self, user: &UserRow) -> Result<bool, CatalogError> {
         let sql = "INSERT INTO account (id, email, display_name, role, tier, password, created_us, updated_us)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email) DO NOTHING";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(user.id.to_string())
             .bind(&user.email)
             .bind(&user.display_name)
@@ -169,7 +170,7 @@ impl Tx {
         let sql =
             "UPDATE account SET role = COALESCE($2, role), tier = COALESCE($3, tier), updated_us = $4 WHERE id = $1
             RETURNING id, email, display_name, role, tier, password, created_us, updated_us";
-        let query = sqlx::query_as(sql)
+        let query = sql::query_as(sql)
             .bind(id.to_string())
             .bind(role.map(UserRole::as_str))
             .bind(tier.map(SubscriptionTier::as_str))
@@ -185,7 +186,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn insert_sign_in(&mut self, sign_in: &SignIn) -> Result<(), CatalogError> {
         let sql = "INSERT INTO sign_in (id, account_id, expires_us) VALUES ($1, $2, $3)";
-        let query = sqlx::query(sql).bind(&sign_in.id).bind(sign_in.user.to_string()).bind(sign_in.expires_us);
+        let query = sql::query(sql).bind(&sign_in.id).bind(sign_in.user.to_string()).bind(sign_in.expires_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("begin a sign-in", source))
     }
@@ -201,7 +202,7 @@ impl Tx {
         expires_us: i64,
     ) -> Result<(), CatalogError> {
         let sql = "INSERT INTO refresh_token (hash, sign_in_id, expires_us) VALUES ($1, $2, $3)";
-        let query = sqlx::query(sql).bind(hash.to_string()).bind(&sign_in.id).bind(expires_us);
+        let query = sql::query(sql).bind(hash.to_string()).bind(&sign_in.id).bind(expires_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("add a refresh token", source))
     }
@@ -214,7 +215,7 @@ impl Tx {
         const ACTION: &str = "use a refresh token";
         let sql = "SELECT s.id, s.account_id, s.expires_us, s.revoked_us, t.expires_us, t.used_us
             FROM refresh_token t JOIN sign_in s ON s.id = t.sign_in_id WHERE t.hash = $1";
-        let row = sqlx::query_as(sql).bind(hash.to_string()).fetch_optional(self.connection()?).await;
+        let row = sql::query_as(sql).bind(hash.to_string()).fetch_optional(self.connection()?).await;
         let row: Option<TokenText> = row.map_err(|source| self.end(ACTION, source))?;
         let Some((id, user, ends_us, revoked_us, expires_us, used_us)) = row else { return Ok(RefreshUse::Refused) };
         let user = UserId::parse(&user).map_err(|error| self.catalog().damaged(format!("sign-in {id}: {error}")))?;
@@ -227,7 +228,7 @@ impl Tx {
             return Ok(RefreshUse::Refused);
         }
         let sql = "UPDATE refresh_token SET used_us = $2 WHERE hash = $1";
-        let done = sqlx::query(sql).bind(hash.to_string()).bind(now_us).execute(self.connection()?).await;
+        let done = sql::query(sql).bind(hash.to_string()).bind(now_us).execute(self.connection()?).await;
         done.map_err(|source| self.end(ACTION, source))?;
         Ok(RefreshUse::Taken(sign_in))
     }
@@ -238,7 +239,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn revoke_sign_in_of(&mut self, hash: &Digest, now_us: i64) -> Result<bool, CatalogError> {
         let sql = "SELECT sign_in_id FROM refresh_token WHERE hash = $1";
-        let id = sqlx::query_scalar(sql).bind(hash.to_string()).fetch_optional(self.connection()?).await;
+        let id = sql::query_scalar(sql).bind(hash.to_string()).fetch_optional(self.connection()?).await;
         let id: Option<String> = id.map_err(|source| self.end("end a sign-in", source))?;
         let Some(id) = id else { return Ok(false) };
         self.revoke_sign_in(&id, now_us).await?;
@@ -247,7 +248,7 @@ impl Tx {
 
     async fn revoke_sign_in(&mut self, id: &str, now_us: i64) -> Result<(), CatalogError> {
         let sql = "UPDATE sign_in SET revoked_us = COALESCE(revoked_us, $2) WHERE id = $1";
-        let done = sqlx::query(sql).bind(id).bind(now_us).execute(self.connection()?).await;
+        let done = sql::query(sql).bind(id).bind(now_us).execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("end a sign-in", source))
     }
 }

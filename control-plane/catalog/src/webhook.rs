@@ -4,6 +4,7 @@
 use mcsp_domain::{EventId, UserId, WebhookId, limits};
 use sqlx::FromRow;
 
+use crate::dialect::sql;
 use crate::row::word;
 use crate::{Catalog, CatalogError, Tx};
 
@@ -89,7 +90,7 @@ impl Catalog {
     /// # Errors
     /// When the engine fails.
     pub async fn webhook(&self, user: UserId) -> Result<Option<WebhookRow>, CatalogError> {
-        let row: Option<WebhookText> = sqlx::query_as(WEBHOOK_OF_USER)
+        let row: Option<WebhookText> = sql::query_as(WEBHOOK_OF_USER)
             .bind(user.to_string())
             .fetch_optional(self.readers())
             .await
@@ -104,7 +105,7 @@ impl Catalog {
     pub async fn webhook_of_id(&self, id: WebhookId) -> Result<Option<WebhookRow>, CatalogError> {
         let sql = "SELECT user_id, id, url, events, secret, previous_secret, previous_until_us, disabled, created_us,
             updated_us FROM webhook WHERE id = $1";
-        let row: Option<WebhookText> = sqlx::query_as(sql)
+        let row: Option<WebhookText> = sql::query_as(sql)
             .bind(id.to_string())
             .fetch_optional(self.readers())
             .await
@@ -131,7 +132,7 @@ impl Catalog {
                 FROM webhook_delivery d JOIN webhook w ON w.id = d.webhook_id AND w.disabled IS NULL
                 WHERE d.state = 'waiting' AND d.next_us <= $1) AS due
             WHERE place <= $2 ORDER BY next_us, message_id LIMIT $3";
-        let query = sqlx::query_as(sql).bind(now_us).bind(i64::from(per_webhook)).bind(i64::from(limit));
+        let query = sql::query_as(sql).bind(now_us).bind(i64::from(per_webhook)).bind(i64::from(limit));
         let rows: Result<Vec<DeliveryText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("list due webhook deliveries", source))?;
         rows.into_iter().map(|row| read_delivery(self, row)).collect()
@@ -144,7 +145,7 @@ impl Catalog {
     pub async fn deliveries(&self, webhook: WebhookId, limit: u32) -> Result<Vec<DeliveryRow>, CatalogError> {
         let sql = "SELECT webhook_id, message_id, kind, payload, state, attempts, next_us, status, error, created_us,
             updated_us FROM webhook_delivery WHERE webhook_id = $1 ORDER BY created_us DESC, message_id LIMIT $2";
-        let query = sqlx::query_as(sql).bind(webhook.to_string()).bind(i64::from(limit));
+        let query = sql::query_as(sql).bind(webhook.to_string()).bind(i64::from(limit));
         let rows: Result<Vec<DeliveryText>, _> = query.fetch_all(self.readers()).await;
         let rows = rows.map_err(|source| self.fault("list webhook deliveries", source))?;
         rows.into_iter().map(|row| read_delivery(self, row)).collect()
@@ -159,7 +160,7 @@ impl Catalog {
             FROM webhook_delivery WHERE state <> 'waiting' AND updated_us < $1 LIMIT $2)";
         let mut swept = 0;
         loop {
-            let step = sqlx::query(sql).bind(before_us).bind(limits::INBOX_SWEEP_MAX).execute(self.writer()).await;
+            let step = sql::query(sql).bind(before_us).bind(limits::INBOX_SWEEP_MAX).execute(self.writer()).await;
             let rows = step.map_err(|source| self.fault("sweep webhook deliveries", source))?.rows_affected();
             swept += rows;
             if rows < limits::INBOX_SWEEP_MAX.into() {
@@ -168,10 +169,10 @@ impl Catalog {
         }
     }
 
-    /// Waits until a transaction of this process has written a delivery since the last wait. Those of other processes do
-    /// not end it: a sender looks for theirs by itself now and then.
+    /// Waits until a transaction has written a delivery since the last wait: one of this process, or on Postgres of any. A
+    /// sender looks by itself now and then all the same.
     pub async fn deliveries_changed(&self) {
-        self.inner.delivery_wake.notified().await;
+        self.inner.wakes.deliveries.notified().await;
     }
 }
 
@@ -181,7 +182,7 @@ impl Tx {
     /// # Errors
     /// When the engine fails.
     pub async fn webhook(&mut self, user: UserId) -> Result<Option<WebhookRow>, CatalogError> {
-        let query = sqlx::query_as(WEBHOOK_OF_USER).bind(user.to_string());
+        let query = sql::query_as(WEBHOOK_OF_USER).bind(user.to_string());
         let row: Result<Option<WebhookText>, _> = query.fetch_optional(self.connection()?).await;
         let row = row.map_err(|source| self.end("read a webhook", source))?;
         row.map(|row| read_webhook(self.catalog(), row)).transpose()
@@ -197,7 +198,7 @@ impl Tx {
             ON CONFLICT (user_id) DO UPDATE SET url = excluded.url, events = excluded.events, secret = excluded.secret,
                 previous_secret = excluded.previous_secret, previous_until_us = excluded.previous_until_us,
                 disabled = excluded.disabled, updated_us = excluded.updated_us";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.user.to_string())
             .bind(row.id.to_string())
             .bind(&row.url)
@@ -210,7 +211,7 @@ impl Tx {
             .bind(row.updated_us);
         let done = query.execute(self.connection()?).await;
         done.map_err(|source| self.end("write a webhook", source))?;
-        self.wakes_deliveries = true;
+        self.told.deliveries = true;
         Ok(())
     }
 
@@ -221,9 +222,9 @@ impl Tx {
     pub async fn drop_webhook(&mut self, user: UserId) -> Result<bool, CatalogError> {
         const ACTION: &str = "remove a webhook";
         let sql = "DELETE FROM webhook_delivery WHERE webhook_id IN (SELECT id FROM webhook WHERE user_id = $1)";
-        let done = sqlx::query(sql).bind(user.to_string()).execute(self.connection()?).await;
+        let done = sql::query(sql).bind(user.to_string()).execute(self.connection()?).await;
         done.map_err(|source| self.end(ACTION, source))?;
-        let query = sqlx::query("DELETE FROM webhook WHERE user_id = $1").bind(user.to_string());
+        let query = sql::query("DELETE FROM webhook WHERE user_id = $1").bind(user.to_string());
         let done = query.execute(self.connection()?).await;
         Ok(done.map_err(|source| self.end(ACTION, source))?.rows_affected() == 1)
     }
@@ -234,7 +235,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn disable_webhook(&mut self, id: WebhookId, why: &str, now_us: i64) -> Result<(), CatalogError> {
         let sql = "UPDATE webhook SET disabled = $2, updated_us = $3 WHERE id = $1 AND disabled IS NULL";
-        let query = sqlx::query(sql).bind(id.to_string()).bind(why).bind(now_us);
+        let query = sql::query(sql).bind(id.to_string()).bind(why).bind(now_us);
         let done = query.execute(self.connection()?).await;
         done.map(|_| ()).map_err(|source| self.end("disable a webhook", source))
     }
@@ -248,7 +249,7 @@ impl Tx {
             "INSERT INTO webhook_delivery (webhook_id, message_id, kind, payload, state, attempts, next_us, status,
                 error, created_us, updated_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             ON CONFLICT (webhook_id, message_id) DO NOTHING";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.webhook.to_string())
             .bind(row.message.to_string())
             .bind(&row.kind)
@@ -262,7 +263,7 @@ impl Tx {
             .bind(row.updated_us);
         let done = query.execute(self.connection()?).await;
         done.map_err(|source| self.end("add a webhook delivery", source))?;
-        self.wakes_deliveries = true;
+        self.told.deliveries = true;
         Ok(())
     }
 
@@ -274,7 +275,7 @@ impl Tx {
     pub async fn begin_delivery(&mut self, row: &DeliveryRow, until_us: i64) -> Result<bool, CatalogError> {
         let sql = "UPDATE webhook_delivery SET attempts = attempts + 1, next_us = $5
             WHERE webhook_id = $1 AND message_id = $2 AND attempts = $3 AND next_us = $4 AND state = 'waiting'";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.webhook.to_string())
             .bind(row.message.to_string())
             .bind(i64::from(row.attempts))
@@ -291,7 +292,7 @@ impl Tx {
     pub async fn end_delivery(&mut self, row: &DeliveryRow) -> Result<(), CatalogError> {
         let sql = "UPDATE webhook_delivery SET state = $3, next_us = $4, status = $5, error = $6, updated_us = $7
             WHERE webhook_id = $1 AND message_id = $2";
-        let query = sqlx::query(sql)
+        let query = sql::query(sql)
             .bind(row.webhook.to_string())
             .bind(row.message.to_string())
             .bind(row.state.as_str())
@@ -311,7 +312,7 @@ impl Tx {
     /// When the engine fails.
     pub async fn took_delivery_since(&mut self, webhook: WebhookId, since_us: i64) -> Result<bool, CatalogError> {
         let sql = "SELECT COUNT(*) FROM webhook_delivery WHERE webhook_id = $1 AND state = 'done' AND updated_us >= $2";
-        let query = sqlx::query_scalar(sql).bind(webhook.to_string()).bind(since_us);
+        let query = sql::query_scalar(sql).bind(webhook.to_string()).bind(since_us);
         let count: Result<i64, _> = query.fetch_one(self.connection()?).await;
         Ok(count.map_err(|source| self.end("look for deliveries that were taken", source))? > 0)
     }

@@ -1,52 +1,57 @@
-//! Search on SQLite: FTS5 (sqlite.org/fts5.html). What people type never reaches its query language.
+//! Search: what every engine's index is asked for, and by which words. What people type never reaches a query language.
 
-/// A query that gives one value a row.
-pub(crate) type ScalarQuery<'q, T> = sqlx::query::QueryScalar<'q, sqlx::Sqlite, T, sqlx::sqlite::SqliteArguments>;
+use super::Engine;
+#[cfg(feature = "postgres")]
+use super::postgres_search;
+use super::sql::Query;
+use super::sqlite_search;
 
 /// Characters of a search that are read: longer ones are no search.
 const TEXT_CHARS_MAX: usize = 400;
 /// Words of a search that are read; each costs a walk of the index.
 const WORDS_MAX: usize = 16;
 
-/// Finds contents: query, limit, offset. BM25 is smaller for better matches; a word of the title counts five times.
-pub(crate) const SEARCH: &str = "SELECT content.id, content.owner, content.title, content.description,
-        publication.duration_ms, publication.published_us
-    FROM document_index
-    JOIN document ON document.number = document_index.rowid
-    JOIN content ON content.id = document.content_id
-    LEFT JOIN publication ON publication.content_id = content.id AND publication.revision = content.published_revision
-    WHERE document_index MATCH $1 AND document.visible = 1 AND content.visibility = 'public'
-        AND content.published_revision IS NOT NULL AND content.state NOT IN ('DELETED', 'BLOCKED')
-    ORDER BY bm25(document_index, 5.0, 1.0), document.number DESC LIMIT $2 OFFSET $3";
-/// Puts a document into the index: number, title, description.
-pub(crate) const SEARCH_INSERT: &str = "INSERT INTO document_index (rowid, title, description) VALUES ($1, $2, $3)";
-/// Takes a document out of the index.
-pub(crate) const SEARCH_DELETE: &str = "DELETE FROM document_index WHERE rowid = $1";
+impl Engine {
+    /// Returns the text that finds contents: query, limit, offset.
+    pub(crate) fn search(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite_search::SEARCH,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => postgres_search::SEARCH,
+        }
+    }
 
-/// Writes what a person typed as a query of FTS5: each word a string, all of them wanted, the last one as a beginning.
-/// Nothing for text without a word.
-pub(crate) fn search_query(text: &str) -> Option<String> {
-    let text: String = text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    // A string without a letter or digit has no token, and one such string makes FTS5 find nothing at all.
-    let words = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).take(WORDS_MAX);
-    let strings: Vec<String> = words.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
-    (!strings.is_empty()).then(|| strings.join(" ") + "*")
+    /// Writes what a person typed as a query of the index. Nothing for text without a word.
+    pub(crate) fn search_query(self, text: &str) -> Option<String> {
+        match self {
+            Self::Sqlite => sqlite_search::query(text),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => postgres_search::query(text),
+        }
+    }
+
+    /// Makes the statement that puts a document into the index.
+    pub(crate) fn search_insert(self, number: i64, title: String, description: String) -> Query<'static> {
+        match self {
+            Self::Sqlite => sqlite_search::insert(number, title, description),
+            #[cfg(feature = "postgres")]
+            Self::Postgres => postgres_search::insert(number, &title, &description),
+        }
+    }
+
+    /// Returns the text that takes a document out of the index: number.
+    pub(crate) fn search_remove(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite_search::REMOVE,
+            #[cfg(feature = "postgres")]
+            Self::Postgres => postgres_search::REMOVE,
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::search_query;
-
-    #[test]
-    fn what_people_type_is_words_and_nothing_else() {
-        let query = |text: &str| search_query(text).unwrap_or_default();
-        assert_eq!(query("big buck"), r#""big" "buck"*"#);
-        assert_eq!(query("title:x OR NOT -a* (b) ^c NEAR/2"), r#""title:x" "OR" "NOT" "-a*" "(b)" "^c" "NEAR/2"*"#);
-        assert_eq!(query(r#"say "hi" a"b"#), r#""say" """hi""" "a""b"*"#);
-        assert_eq!(query("a\0b\nc"), r#""a" "b" "c"*"#);
-        assert_eq!(query(" - \" * ( "), "");
-        assert_eq!(query(""), "");
-        assert_eq!(query(&"word ".repeat(50)).matches("word").count(), 16);
-        assert!(query(&"w".repeat(10_000)).len() < 500);
-    }
+/// Returns the words that a person typed: what stands between white space, where there is a letter or digit in it.
+pub(super) fn typed_words(text: &str) -> Vec<String> {
+    let text: String = text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric));
+    words.take(WORDS_MAX).map(str::to_owned).collect()
 }

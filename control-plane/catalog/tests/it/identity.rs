@@ -5,6 +5,13 @@ use mcsp_domain::{Digest, SubscriptionTier, UserId, UserRole};
 
 use crate::support::World;
 
+crate::support::on_each_engine! {
+    an_account_is_found_by_id_and_address_and_changed,
+    a_token_is_taken_once_in_its_time_and_reuse_revokes_the_line,
+    a_sign_in_is_ended_and_swept,
+    an_answer_is_claimed_once_kept_by_its_claim_and_swept,
+}
+
 fn user(byte: u8) -> UserRow {
     UserRow {
         id: UserId::from_bytes([byte; 16]),
@@ -41,9 +48,7 @@ async fn used(catalog: &Catalog, token: &str, now_us: i64) -> RefreshUse {
     found
 }
 
-#[tokio::test]
-async fn an_account_is_found_by_id_and_address_and_changed() {
-    let world = World::new();
+async fn an_account_is_found_by_id_and_address_and_changed(world: World) {
     let (catalog, _) = signed_in(&world).await;
     assert_eq!(catalog.user(user(1).id).await.unwrap(), Some(user(1)));
     assert_eq!(catalog.user_of("user1@example.org").await.unwrap(), Some(user(1)));
@@ -58,9 +63,7 @@ async fn an_account_is_found_by_id_and_address_and_changed() {
     assert!(!format!("{changed:?}").contains("secret"));
 }
 
-#[tokio::test]
-async fn a_token_is_taken_once_in_its_time_and_reuse_revokes_the_line() {
-    let world = World::new();
+async fn a_token_is_taken_once_in_its_time_and_reuse_revokes_the_line(world: World) {
     let (catalog, sign_in) = signed_in(&world).await;
     assert_eq!(catalog.sign_in_user(&hash("first")).await.unwrap(), Some(user(1).id));
     assert_eq!(used(&catalog, "first", 100).await, RefreshUse::Refused, "its time is over");
@@ -74,9 +77,7 @@ async fn a_token_is_taken_once_in_its_time_and_reuse_revokes_the_line() {
     assert_eq!(used(&catalog, "unknown", 99).await, RefreshUse::Refused);
 }
 
-#[tokio::test]
-async fn a_sign_in_is_ended_and_swept() {
-    let world = World::new();
+async fn a_sign_in_is_ended_and_swept(world: World) {
     let (catalog, _) = signed_in(&world).await;
     let mut tx = catalog.begin().await.unwrap();
     assert!(tx.revoke_sign_in_of(&hash("first"), 50).await.unwrap());
@@ -88,9 +89,7 @@ async fn a_sign_in_is_ended_and_swept() {
     assert_eq!(catalog.sign_in_user(&hash("first")).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn an_answer_is_claimed_once_kept_by_its_claim_and_swept() {
-    let world = World::new();
+async fn an_answer_is_claimed_once_kept_by_its_claim_and_swept(world: World) {
     let catalog = world.open().await;
     let claim = async |name: &str, body: &str, now_us: i64| {
         let mut tx = catalog.begin().await.unwrap();

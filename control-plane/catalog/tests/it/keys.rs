@@ -5,6 +5,11 @@ use mcsp_domain::{ContentId, Digest, KeyId, PlanId, Scheme, TrackClass};
 
 use crate::support::World;
 
+crate::support::on_each_engine! {
+    the_first_binding_and_the_first_key_of_a_class_stay,
+    a_revocation_keeps_its_first_time_and_needs_no_keys,
+}
+
 fn plan() -> PlanId {
     PlanId::from_bytes([1; 16])
 }
@@ -18,9 +23,7 @@ fn key(class: TrackClass, byte: u8) -> SealedKey {
     SealedKey { plan: plan(), class, kid, master_id, nonce: [byte; 12], sealed: [byte; 32] }
 }
 
-#[tokio::test]
-async fn the_first_binding_and_the_first_key_of_a_class_stay() {
-    let world = World::new();
+async fn the_first_binding_and_the_first_key_of_a_class_stay(world: World) {
     let catalog = world.open().await;
     let bound = KeyPlanState { key_plan: Some(key_plan(b"first")), revoked_us: None };
     let mut tx = catalog.begin().await.unwrap();
@@ -43,9 +46,7 @@ async fn the_first_binding_and_the_first_key_of_a_class_stay() {
     assert_eq!(catalog.master_ids().await.unwrap(), ["master-1", "master-2"]);
 }
 
-#[tokio::test]
-async fn a_revocation_keeps_its_first_time_and_needs_no_keys() {
-    let world = World::new();
+async fn a_revocation_keeps_its_first_time_and_needs_no_keys(world: World) {
     let catalog = world.open().await;
     for now_us in [5, 9] {
         let mut tx = catalog.begin().await.unwrap();

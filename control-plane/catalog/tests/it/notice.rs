@@ -8,6 +8,13 @@ use serde_json::json;
 
 use crate::support::World;
 
+crate::support::on_each_engine! {
+    each_user_reads_his_own_in_the_order_of_commits_from_where_he_was,
+    what_is_rolled_back_leaves_no_gap,
+    a_commit_wakes_its_user_and_nobody_else,
+    a_sweep_takes_the_oldest_and_says_how_far_it_went,
+}
+
 fn user(number: u8) -> UserId {
     UserId::from_bytes([number; 16])
 }
@@ -24,9 +31,7 @@ async fn numbers(catalog: &Catalog, of: UserId, after: u64, limit: usize) -> Vec
     notices.iter().map(|notice| (notice.position, notice.body["number"].as_i64().unwrap())).collect()
 }
 
-#[tokio::test]
-async fn each_user_reads_his_own_in_the_order_of_commits_from_where_he_was() {
-    let world = World::new();
+async fn each_user_reads_his_own_in_the_order_of_commits_from_where_he_was(world: World) {
     let (catalog, other) = (world.open().await, world.open().await);
     write(&catalog, user(1), 10).await;
     write(&other, user(2), 20).await;
@@ -41,9 +46,7 @@ async fn each_user_reads_his_own_in_the_order_of_commits_from_where_he_was() {
     assert_eq!(notice.content, Some(ContentId::from_bytes([9; 16])));
 }
 
-#[tokio::test]
-async fn what_is_rolled_back_leaves_no_gap() {
-    let world = World::new();
+async fn what_is_rolled_back_leaves_no_gap(world: World) {
     let catalog = world.open().await;
     write(&catalog, user(1), 1).await;
     let mut tx = catalog.begin().await.unwrap();
@@ -53,9 +56,7 @@ async fn what_is_rolled_back_leaves_no_gap() {
     assert_eq!(numbers(&catalog, user(1), 0, 10).await, [(1, 1), (2, 3)]);
 }
 
-#[tokio::test]
-async fn a_commit_wakes_its_user_and_nobody_else() {
-    let world = World::new();
+async fn a_commit_wakes_its_user_and_nobody_else(world: World) {
     let catalog = world.open().await;
     let (mut mine, mut others) = (catalog.notices_changed(user(1)), catalog.notices_changed(user(2)));
     let mut tx = catalog.begin().await.unwrap();
@@ -66,9 +67,7 @@ async fn a_commit_wakes_its_user_and_nobody_else() {
     tokio::time::timeout(Duration::from_millis(20), others.changed()).await.unwrap_err();
 }
 
-#[tokio::test]
-async fn a_sweep_takes_the_oldest_and_says_how_far_it_went() {
-    let world = World::new();
+async fn a_sweep_takes_the_oldest_and_says_how_far_it_went(world: World) {
     let catalog = world.open().await;
     assert_eq!(catalog.sweep_notices(100).await.unwrap(), 0);
     // The third was written by a clock that is behind: it stays behind the second, which is young.

@@ -1,15 +1,23 @@
 //! Opening: schemas, foreign files, files that are held.
 
 use std::fs;
+use std::sync::Arc;
 
 use mcsp_catalog::CatalogError;
 use sqlx::Executor;
 
 use crate::support::{World, message};
 
+crate::support::on_each_engine! {
+    programs_that_start_at_once_make_one_catalog,
+    a_renewed_id_stays,
+    a_newer_schema_is_refused_by_name_and_numbers,
+    another_history_is_refused,
+}
+
 #[tokio::test]
 async fn a_new_file_is_migrated_and_opened_again_with_what_it_holds() {
-    let world = World::new();
+    let world = World::sqlite();
     let catalog = world.open().await;
     let id = catalog.id().await.unwrap();
     let mut tx = catalog.begin().await.unwrap();
@@ -33,14 +41,12 @@ async fn a_new_file_is_migrated_and_opened_again_with_what_it_holds() {
     assert_eq!(modes, ("wal".to_owned(), 0x4d43_5343));
 }
 
-#[tokio::test]
-async fn programs_that_start_at_once_make_one_catalog() {
-    let world = World::new();
-    let url = world.url();
+async fn programs_that_start_at_once_make_one_catalog(world: World) {
+    let world = Arc::new(world);
     let openers: Vec<_> = (0..8)
         .map(|_| {
-            let url = url.clone();
-            tokio::spawn(async move { mcsp_catalog::Catalog::open(&url).await.unwrap().id().await.unwrap() })
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.open().await.id().await.unwrap() })
         })
         .collect();
     let mut ids = Vec::new();
@@ -51,9 +57,7 @@ async fn programs_that_start_at_once_make_one_catalog() {
     assert_eq!(ids.len(), 1, "one id: {ids:?}");
 }
 
-#[tokio::test]
-async fn a_renewed_id_stays() {
-    let world = World::new();
+async fn a_renewed_id_stays(world: World) {
     let catalog = world.open().await;
     let old = catalog.id().await.unwrap();
     let new = catalog.renew_id().await.unwrap();
@@ -61,49 +65,42 @@ async fn a_renewed_id_stays() {
     assert_eq!(world.open().await.id().await.unwrap(), new);
 }
 
-#[tokio::test]
-async fn a_newer_schema_is_refused_by_name_and_numbers() {
-    let world = World::new();
+async fn a_newer_schema_is_refused_by_name_and_numbers(world: World) {
     world.open().await.close().await;
-    let mut past = world.connection().await;
-    past.execute("INSERT INTO migration (version, name, digest) VALUES (7, 'later', 'x'), (8, 'last', 'y')")
-        .await
-        .unwrap();
+    world.run("INSERT INTO migration (version, name, digest) VALUES (7, 'later', 'x'), (8, 'last', 'y')").await;
     assert_eq!(
         world.open_hasty().await.err().unwrap(),
-        "catalog FILE has schema version 8, this program knows versions up to 6: start the newer program"
+        "catalog AT has schema version 8, this program knows versions up to 6: start the newer program"
     );
 }
 
-#[tokio::test]
-async fn another_history_is_refused() {
-    let world = World::new();
+async fn another_history_is_refused(world: World) {
     world.open().await.close().await;
-    world.connection().await.execute("UPDATE migration SET name = 'theirs', digest = 'x'").await.unwrap();
+    world.run("UPDATE migration SET name = 'theirs', digest = 'x'").await;
     assert_eq!(
         world.open_hasty().await.err().unwrap(),
-        "catalog FILE has migration 1 as \"theirs\", which is not the one that this program knows as \"backbone\""
+        "catalog AT has migration 1 as \"theirs\", which is not the one that this program knows as \"backbone\""
     );
 }
 
 #[tokio::test]
 async fn a_database_of_another_program_is_refused_and_left_as_it_was() {
     for mark in ["CREATE TABLE theirs (a)", "PRAGMA application_id = 7"] {
-        let world = World::new();
+        let world = World::sqlite();
         world.connection().await.execute(mark).await.unwrap();
         let before = fs::read(world.path()).unwrap();
         let message = world.open_hasty().await.err().unwrap();
-        assert!(message.starts_with("FILE is not a catalog: an SQLite database of another program"), "{message}");
+        assert!(message.starts_with("AT is not a catalog: an SQLite database of another program"), "{message}");
         assert_eq!(fs::read(world.path()).unwrap(), before, "{mark}");
     }
 }
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_as_it_was() {
-    let world = World::new();
+    let world = World::sqlite();
     let text = "this is a letter, not a database ".repeat(100);
     fs::write(world.path(), &text).unwrap();
-    assert_eq!(world.open_hasty().await.err().unwrap(), "FILE is not a catalog: no SQLite database");
+    assert_eq!(world.open_hasty().await.err().unwrap(), "AT is not a catalog: no SQLite database");
     assert_eq!(fs::read_to_string(world.path()).unwrap(), text);
 }
 
@@ -119,7 +116,7 @@ async fn a_missing_folder_is_told() {
 
 #[tokio::test]
 async fn a_file_that_is_held_is_told_and_free_again_afterwards() {
-    let world = World::new();
+    let world = World::sqlite();
     let catalog = world.open_hasty().await.unwrap();
     let mut holder = world.connection().await;
     holder.execute("BEGIN IMMEDIATE").await.unwrap();
@@ -129,8 +126,8 @@ async fn a_file_that_is_held_is_told_and_free_again_afterwards() {
     assert_eq!(beside.id().await.unwrap(), catalog.id().await.unwrap());
     let Err(error) = catalog.begin().await else { panic!("two wrote at once") };
     assert!(matches!(error, CatalogError::Busy { .. }) && error.may_pass());
-    let text = error.to_string().replace(&world.path().display().to_string(), "FILE");
-    assert_eq!(text, "catalog FILE is held by another process: could not begin a transaction");
+    let text = error.to_string().replace(&world.path().display().to_string(), "AT");
+    assert_eq!(text, "catalog AT is held by another process: could not begin a transaction");
 
     holder.execute("ROLLBACK").await.unwrap();
     catalog.begin().await.unwrap().commit().await.unwrap();
@@ -138,11 +135,11 @@ async fn a_file_that_is_held_is_told_and_free_again_afterwards() {
 
 #[tokio::test]
 async fn a_new_file_that_is_held_is_told() {
-    let world = World::new();
+    let world = World::sqlite();
     let mut holder = world.connection().await;
     holder.execute("BEGIN EXCLUSIVE").await.unwrap();
     let message = world.open_hasty().await.err().unwrap();
-    assert!(message.starts_with("catalog FILE is held by another process"), "{message}");
+    assert!(message.starts_with("catalog AT is held by another process"), "{message}");
     holder.execute("ROLLBACK").await.unwrap();
     world.open_hasty().await.unwrap();
 }
@@ -150,7 +147,7 @@ async fn a_new_file_that_is_held_is_told() {
 #[tokio::test]
 async fn a_folder_that_may_not_be_written_is_told() {
     use std::os::unix::fs::PermissionsExt;
-    let world = World::new();
+    let world = World::sqlite();
     world.open().await.close().await;
     let folder = world.path().parent().unwrap().to_owned();
     let permit = |folder_mode, file_mode| {

@@ -7,6 +7,13 @@ use mcsp_domain::limits;
 
 use crate::support::{World, message};
 
+crate::support::on_each_engine! {
+    messages_come_back_as_they_went_in_commit_order_and_in_batches,
+    a_position_is_never_used_again,
+    a_batch_of_large_messages_is_cut_by_its_bytes,
+    a_commit_that_sends_wakes_the_relay_and_another_does_not,
+}
+
 async fn send(catalog: &Catalog, numbers: std::ops::Range<u32>) {
     let mut tx = catalog.begin().await.unwrap();
     for number in numbers {
@@ -19,9 +26,7 @@ async fn positions(catalog: &Catalog, after: u64, max: usize) -> Vec<u64> {
     catalog.outbox_after(after, max).await.unwrap().iter().map(|row| row.position).collect()
 }
 
-#[tokio::test]
-async fn messages_come_back_as_they_went_in_commit_order_and_in_batches() {
-    let world = World::new();
+async fn messages_come_back_as_they_went_in_commit_order_and_in_batches(world: World) {
     let catalog = world.open().await;
     let other = world.open().await;
     send(&catalog, 0..3).await;
@@ -36,9 +41,7 @@ async fn messages_come_back_as_they_went_in_commit_order_and_in_batches() {
     assert_eq!(positions(&catalog, u64::MAX, 2).await, [0_u64; 0]);
 }
 
-#[tokio::test]
-async fn a_position_is_never_used_again() {
-    let world = World::new();
+async fn a_position_is_never_used_again(world: World) {
     let catalog = world.open().await;
     send(&catalog, 0..4).await;
     assert_eq!(catalog.outbox_delete_through(3).await.unwrap(), 3);
@@ -52,9 +55,7 @@ async fn a_position_is_never_used_again() {
     assert_eq!(catalog.outbox_position().await.unwrap(), 6);
 }
 
-#[tokio::test]
-async fn a_batch_of_large_messages_is_cut_by_its_bytes() {
-    let world = World::new();
+async fn a_batch_of_large_messages_is_cut_by_its_bytes(world: World) {
     let catalog = world.open().await;
     let mut tx = catalog.begin().await.unwrap();
     for number in 0..12 {
@@ -68,9 +69,7 @@ async fn a_batch_of_large_messages_is_cut_by_its_bytes() {
     assert_eq!(positions(&catalog, 8, 100).await, [9, 10, 11, 12]);
 }
 
-#[tokio::test]
-async fn a_commit_that_sends_wakes_the_relay_and_another_does_not() {
-    let world = World::new();
+async fn a_commit_that_sends_wakes_the_relay_and_another_does_not(world: World) {
     let catalog = world.open().await;
     send(&catalog, 0..1).await;
     // A commit before the wait counts.

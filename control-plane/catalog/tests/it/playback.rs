@@ -5,6 +5,12 @@ use mcsp_domain::{ContentId, PlanId, PlaybackId, Revision, UserId};
 
 use crate::support::World;
 
+crate::support::on_each_engine! {
+    later_heartbeats_win_whenever_they_come,
+    the_playback_heard_of_last_tells_where_to_go_on,
+    a_sweep_forgets_playbacks_and_keeps_positions,
+}
+
 fn row(number: u8, user: u8) -> PlaybackRow {
     PlaybackRow {
         id: PlaybackId::from_bytes([number; 16]),
@@ -42,9 +48,7 @@ async fn put(catalog: &Catalog, row: &PlaybackRow, seq: u64, position_ms: u64, a
     written
 }
 
-#[tokio::test]
-async fn later_heartbeats_win_whenever_they_come() {
-    let world = World::new();
+async fn later_heartbeats_win_whenever_they_come(world: World) {
     let catalog = world.open().await;
     let mine = row(1, 1);
     begin(&catalog, &mine).await;
@@ -61,9 +65,7 @@ async fn later_heartbeats_win_whenever_they_come() {
     assert_eq!(catalog.resume_position(mine.user, mine.content).await.unwrap(), Some(2000));
 }
 
-#[tokio::test]
-async fn the_playback_heard_of_last_tells_where_to_go_on() {
-    let world = World::new();
+async fn the_playback_heard_of_last_tells_where_to_go_on(world: World) {
     let catalog = world.open().await;
     let (first, second, other) = (row(1, 1), row(2, 1), row(3, 2));
     for row in [&first, &second, &other] {
@@ -76,9 +78,7 @@ async fn the_playback_heard_of_last_tells_where_to_go_on() {
     assert_eq!(catalog.resume_position(other.user, first.content).await.unwrap(), Some(900));
 }
 
-#[tokio::test]
-async fn a_sweep_forgets_playbacks_and_keeps_positions() {
-    let world = World::new();
+async fn a_sweep_forgets_playbacks_and_keeps_positions(world: World) {
     let catalog = world.open().await;
     let (old, young) = (row(1, 1), PlaybackRow { seen_us: 90, ..row(2, 1) });
     begin(&catalog, &old).await;

@@ -5,6 +5,13 @@ use mcsp_domain::{Bucket, ContentId, ContentState, Placement, Revision, Subscrip
 
 use crate::support::World;
 
+crate::support::on_each_engine! {
+    every_word_counts_and_those_of_the_title_most,
+    what_is_not_public_published_and_shown_is_found_by_nobody,
+    a_document_stays_until_its_successor_is_shown,
+    nothing_that_is_typed_breaks_the_query,
+}
+
 fn id(number: u8) -> ContentId {
     ContentId::from_bytes([number; 16])
 }
@@ -56,9 +63,7 @@ async fn titles(catalog: &Catalog, text: &str) -> Vec<String> {
     hits.into_iter().map(|hit| hit.title).collect()
 }
 
-#[tokio::test]
-async fn every_word_counts_and_those_of_the_title_most() {
-    let world = World::new();
+async fn every_word_counts_and_those_of_the_title_most(world: World) {
     let catalog = world.open().await;
     let films = [
         content(1, "Sea", "a long film about mountains and the sea, mountains, mountains"),
@@ -75,9 +80,7 @@ async fn every_word_counts_and_those_of_the_title_most() {
     assert_eq!(pages.map(|page| page.len()), [2, 1]);
 }
 
-#[tokio::test]
-async fn what_is_not_public_published_and_shown_is_found_by_nobody() {
-    let world = World::new();
+async fn what_is_not_public_published_and_shown_is_found_by_nobody(world: World) {
     let catalog = world.open().await;
     let base = content(0, "film", "");
     let rows = [
@@ -102,9 +105,7 @@ async fn what_is_not_public_published_and_shown_is_found_by_nobody() {
     assert_eq!(found, ["film processing", "film seen"]);
 }
 
-#[tokio::test]
-async fn a_document_stays_until_its_successor_is_shown() {
-    let world = World::new();
+async fn a_document_stays_until_its_successor_is_shown(world: World) {
     let catalog = world.open().await;
     let row = content(1, "first cut", "");
     publish(&catalog, std::slice::from_ref(&row)).await;
@@ -138,9 +139,7 @@ async fn a_document_stays_until_its_successor_is_shown() {
     assert_eq!(catalog.search("last", 0, 9).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn nothing_that_is_typed_breaks_the_query() {
-    let world = World::new();
+async fn nothing_that_is_typed_breaks_the_query(world: World) {
     let catalog = world.open().await;
     publish(&catalog, &[content(1, "a \"quoted\" film: part-1", "x")]).await;
     let odd = [

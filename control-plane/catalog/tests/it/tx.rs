@@ -8,9 +8,16 @@ use mcsp_events::TopicName;
 
 use crate::support::{World, event, message};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_event_is_handled_once_by_16_transactions_over_two_handles() {
-    let world = World::new();
+crate::support::on_each_engine! {
+    an_event_is_handled_once_by_16_transactions_over_two_handles,
+    groups_and_epochs_handle_the_same_event_each,
+    a_transaction_that_is_dropped_leaves_neither_inbox_nor_outbox,
+    what_no_log_would_take_is_refused_at_the_door,
+    a_sweep_forgets_what_is_older,
+    a_lease_has_one_owner_until_its_time_has_passed,
+}
+
+async fn an_event_is_handled_once_by_16_transactions_over_two_handles(world: World) {
     let handles = [world.open().await, world.open().await];
     let tasks: Vec<_> = (0..16_u32)
         .map(|number| {
@@ -34,9 +41,7 @@ async fn an_event_is_handled_once_by_16_transactions_over_two_handles() {
     assert_eq!(handles[0].outbox_after(0, 100).await.unwrap().len(), 1, "one effect");
 }
 
-#[tokio::test]
-async fn groups_and_epochs_handle_the_same_event_each() {
-    let world = World::new();
+async fn groups_and_epochs_handle_the_same_event_each(world: World) {
     let catalog = world.open().await;
     let mut tx = catalog.begin().await.unwrap();
     let mut receipts = Vec::new();
@@ -46,9 +51,7 @@ async fn groups_and_epochs_handle_the_same_event_each() {
     assert_eq!(receipts, [Receipt::Fresh, Receipt::Fresh, Receipt::Fresh, Receipt::Seen]);
 }
 
-#[tokio::test]
-async fn a_transaction_that_is_dropped_leaves_neither_inbox_nor_outbox() {
-    let world = World::new();
+async fn a_transaction_that_is_dropped_leaves_neither_inbox_nor_outbox(world: World) {
     let catalog = world.open().await;
     let mut tx = catalog.begin().await.unwrap();
     assert_eq!(tx.receive("content.0", event(1), 1).await.unwrap(), Receipt::Fresh);
@@ -61,9 +64,7 @@ async fn a_transaction_that_is_dropped_leaves_neither_inbox_nor_outbox() {
     assert_eq!(tx.receive("content.0", event(1), 1).await.unwrap(), Receipt::Fresh, "handled by nobody");
 }
 
-#[tokio::test]
-async fn what_no_log_would_take_is_refused_at_the_door() {
-    let world = World::new();
+async fn what_no_log_would_take_is_refused_at_the_door(world: World) {
     let mut tx = world.open().await.begin().await.unwrap();
     let mut long = message(1);
     long.payload = vec![b' '; limits::EVENT_BYTES_MAX + 1];
@@ -87,9 +88,7 @@ async fn what_no_log_would_take_is_refused_at_the_door() {
     assert!(error.ends_with("payload bytes, 67108864 allowed"), "{error}");
 }
 
-#[tokio::test]
-async fn a_sweep_forgets_what_is_older() {
-    let world = World::new();
+async fn a_sweep_forgets_what_is_older(world: World) {
     let catalog = world.open().await;
     let mut tx = catalog.begin().await.unwrap();
     for number in 0..100 {
@@ -108,9 +107,7 @@ async fn a_sweep_forgets_what_is_older() {
     assert_eq!(seen, (60..100).collect());
 }
 
-#[tokio::test]
-async fn a_lease_has_one_owner_until_its_time_has_passed() {
-    let world = World::new();
+async fn a_lease_has_one_owner_until_its_time_has_passed(world: World) {
     let handles = [world.open().await, world.open().await];
     let claim = |index: usize, now_us| {
         let (catalog, owner) = (handles[index].clone(), ["one", "two"][index]);

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use mcsp_catalog::ScratchDatabase;
 use mcsp_domain::EventId;
 use mcsp_events::{GroupName, Headers, Message, Topic, TopicName};
 use mcsp_runtime::{Lag, PartitionSpan, Record, ReplayFrom, SubscribeOptions, Subscription};
@@ -115,9 +116,10 @@ impl EventLog for ModelLog {
     }
 }
 
-/// A catalog in a folder of its own, and a log.
+/// A catalog in a folder of its own, or a database of its own where `MCSP_POSTGRES` names a server, and a log.
 struct World {
     folder: tempfile::TempDir,
+    database: Option<ScratchDatabase>,
     catalog: Catalog,
     log: Arc<ModelLog>,
     sent: u32,
@@ -126,8 +128,9 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = open(&folder).await;
-        Self { folder, catalog, log: Arc::new(ModelLog::default()), sent: 0 }
+        let database = ScratchDatabase::make().await.unwrap();
+        let catalog = open(&folder, database.as_ref()).await;
+        Self { folder, database, catalog, log: Arc::new(ModelLog::default()), sent: 0 }
     }
 
     fn relay(&self, owner: &str) -> Relay {
@@ -171,7 +174,10 @@ impl World {
     }
 }
 
-async fn open(folder: &tempfile::TempDir) -> Catalog {
+async fn open(folder: &tempfile::TempDir, database: Option<&ScratchDatabase>) -> Catalog {
+    if let Some(database) = database {
+        return Catalog::open_postgres(database.options()).await.unwrap();
+    }
     Catalog::open(&format!("sqlite:{}", folder.path().join("catalog.db").display())).await.unwrap()
 }
 
@@ -313,7 +319,7 @@ async fn a_log_that_fails_before_and_after_its_appends_gets_everything_once() {
 async fn what_another_process_sends_is_relayed_too() {
     let mut world = World::new().await;
     let relay = world.relay("one");
-    let here = std::mem::replace(&mut world.catalog, open(&world.folder).await);
+    let here = std::mem::replace(&mut world.catalog, open(&world.folder, world.database.as_ref()).await);
     world.send(3).await;
     drop(here);
     world.run_until_settled(&relay).await;

@@ -18,7 +18,7 @@ fn answer() -> KeptAnswer {
 
 #[tokio::test]
 async fn an_answer_is_found_by_its_scope_key_and_parts_and_rests_sealed() {
-    let world = World::new();
+    let world = World::on_file();
     let answers = Answers::new(world.catalog().await);
     let parts: [&[u8]; 1] = [b"{\"password\":\"correct horse\"}"];
     let Begun::Fresh(claim) = answers.begin(&request("ada POST /x", &parts), 0).await.unwrap() else {

@@ -169,7 +169,7 @@ async fn a_malformed_request_is_told_by_its_field() {
 
 #[tokio::test]
 async fn a_catalog_that_is_held_is_unavailable_for_new_keys_and_gives_old_ones() {
-    let world = World::new();
+    let world = World::on_file();
     let mut client = world.client().await;
     protection(&mut client, request(1)).await.unwrap();
     let mut holder = world.connection().await;

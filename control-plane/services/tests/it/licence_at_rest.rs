@@ -20,7 +20,7 @@ fn holds(haystack: &[u8], needle: &[u8]) -> bool {
 
 #[tokio::test]
 async fn no_file_of_the_catalog_holds_a_key() {
-    let world = World::new();
+    let world = World::on_file();
     let catalog = world.catalog().await;
     let master = world.master();
     let service = LicenceService::open(catalog.clone(), MasterKeys::new(master, Vec::new())).await.unwrap();
@@ -47,7 +47,7 @@ async fn open(catalog: Catalog, newest: &MasterKey, older: &[&MasterKey]) -> Res
 
 #[tokio::test]
 async fn a_wrong_master_key_is_refused_at_the_start_by_its_id() {
-    let world = World::new();
+    let world = World::on_file();
     protection(&mut world.client().await, request(1)).await.unwrap();
     let wrong = MasterKey::from_bytes([1; 32]);
     let Err(error) = open(world.catalog().await, &wrong, &[]).await else { panic!("a wrong master key was taken") };
@@ -62,7 +62,7 @@ async fn a_wrong_master_key_is_refused_at_the_start_by_its_id() {
 
 #[tokio::test]
 async fn after_a_change_of_master_keys_both_open_and_the_newest_seals() {
-    let world = World::new();
+    let world = World::on_file();
     let (old, new) = (world.master(), MasterKey::from_bytes([1; 32]));
     let first = protection(&mut world.client().await, request(1)).await.unwrap();
     let catalog = world.catalog().await;
@@ -81,7 +81,7 @@ async fn after_a_change_of_master_keys_both_open_and_the_newest_seals() {
 
 #[tokio::test]
 async fn a_service_that_meets_a_key_of_another_master_gives_none() {
-    let world = World::new();
+    let world = World::on_file();
     let (ours, theirs) = (world.master(), MasterKey::from_bytes([1; 32]));
     // Both open on the empty catalog; the other one makes keys afterwards.
     let mut mine = client(open(world.catalog().await, &ours, &[]).await.unwrap());
@@ -100,7 +100,7 @@ async fn a_changed_row_gives_no_key() {
         "UPDATE content_key SET key_id = substr(key_id, 2) || '0' WHERE track_class = 'SD'",
     ];
     for change in changes {
-        let world = World::new();
+        let world = World::on_file();
         let mut client = world.client().await;
         protection(&mut client, request(1)).await.unwrap();
         sqlx::query(change).execute(&mut world.connection().await).await.unwrap();

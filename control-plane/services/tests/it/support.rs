@@ -1,23 +1,35 @@
-//! A folder with a catalog and a master key in it, and the licence service on them.
+//! A folder with a catalog and a master key in it, and the licence service on them. Where `MCSP_POSTGRES` names a server, the
+//! catalog is a database of its own there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mcsp_catalog::Catalog;
+use mcsp_catalog::{Catalog, PostgresOptions, ScratchDatabase};
 use mcsp_domain::{ContentId, Digest, KeyId, PlanId, Protection, Scheme, TrackClass};
 use mcsp_grpc::licence::v1::{self, GetOrCreateKeysRequest};
 use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys, client};
 use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::OnceCell;
 use tonic::Status;
+
+/// How long a write waits for others, so that a test of that is short.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A folder of its own.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
+    /// None where the catalog is a file.
+    database: OnceCell<Option<ScratchDatabase>>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), database: OnceCell::new() }
+    }
+
+    /// The catalog is a file, whatever server is named: for tests that look into it, or hold it.
+    pub(crate) fn on_file() -> Self {
+        Self { database: OnceCell::new_with(Some(None)), ..Self::new() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -25,8 +37,8 @@ impl World {
     }
 
     pub(crate) async fn catalog(&self) -> Catalog {
-        let url = format!("sqlite:{}", self.path().display());
-        Catalog::open_within(&url, Duration::from_millis(500)).await.unwrap()
+        let database = self.database.get_or_init(async || ScratchDatabase::make().await.unwrap()).await;
+        open(&self.path(), database.as_ref()).await
     }
 
     pub(crate) fn master(&self) -> MasterKey {
@@ -41,10 +53,34 @@ impl World {
         client(self.service().await)
     }
 
+    /// Runs a statement past the catalog, as another program would.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        match self.database.get().and_then(Option::as_ref) {
+            Some(database) => database.run(sql).await.unwrap(),
+            None => drop(sqlx::query(sql).execute(&mut self.connection().await).await.unwrap()),
+        }
+    }
+
     /// Opens the file past the catalog, as another program would.
     pub(crate) async fn connection(&self) -> SqliteConnection {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.path());
         options.disable_statement_logging().connect().await.unwrap()
+    }
+}
+
+/// Opens a catalog in a folder, or in a database of its own that lives as long as what is returned with it.
+pub(crate) async fn catalog_in(folder: &Path) -> (Catalog, Option<ScratchDatabase>) {
+    let database = ScratchDatabase::make().await.unwrap();
+    (open(&folder.join("catalog.db"), database.as_ref()).await, database)
+}
+
+async fn open(path: &Path, database: Option<&ScratchDatabase>) -> Catalog {
+    match database {
+        Some(database) => {
+            let options = PostgresOptions { busy_timeout: BUSY_TIMEOUT, ..database.options() };
+            Catalog::open_postgres(options).await.unwrap()
+        }
+        None => Catalog::open_within(&format!("sqlite:{}", path.display()), BUSY_TIMEOUT).await.unwrap(),
     }
 }
 

@@ -21,7 +21,7 @@ async fn process(path: PathBuf) -> LogProcess {
     let log = Arc::new(SqliteLog::open(&path, LogOptions::default()).await.unwrap());
     let stalled = Arc::downgrade(&log);
     let stall = Box::new(move || stalled.upgrade().unwrap().stall());
-    LogProcess { log, stall }
+    LogProcess { log, stall, shares_ids: true }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,9 @@ pub struct LogProcess {
     pub log: Arc<dyn EventLog>,
     /// Lets it hang: its members say nothing more, though they still run.
     pub stall: Box<dyn Fn() + Send + Sync>,
+    /// Whether its log leaves out ids that another process wrote. One that cannot tell leaves out what this process wrote
+    /// last; readers know the rest by their ids, in the ledger and the inbox.
+    pub shares_ids: bool,
 }
 
 /// Opens one more process onto the same log.

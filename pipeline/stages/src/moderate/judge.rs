@@ -11,6 +11,8 @@ const BLANK_SPREAD_MAX: u8 = 4;
 const BLANK_TENTHS: usize = 9;
 /// Pictures from which blankness is judged: fewer are a clip of some seconds that may begin in the dark.
 const BLANK_PICTURES_MIN: usize = 3;
+/// Flashing of all ranges that people look at: a battle of one film has a salvo, which its viewers are warned of.
+const FLASHING_MS_MIN: u64 = 1500;
 /// Ranges that a flag carries.
 const RANGES_MAX: usize = 100;
 /// How sure each rule is, in thousandths: a word may be meant otherwise, a flash was measured.
@@ -45,9 +47,8 @@ pub fn judge(texts: &[&str], measured: &Measured, rules: &Rules) -> Judgement {
     for (label, word) in texts.iter().flat_map(|text| rules.labels_of(text)) {
         flag.raise(&label, WORDS_PERMILLE, &format!("{word:?} is a word of the list {label}"));
     }
-    if let Some(first) = measured.flashes.first() {
-        let (count, start_s) = (measured.flashes.len(), first.start_ms / 1000);
-        let reason = format!("it flashes more than three times a second, {count} times, first at {start_s} s");
+    let flashing_ms: u64 = measured.flashes.iter().map(|range| range.end_ms.saturating_sub(range.start_ms)).sum();
+    if let Some(reason) = flashing(measured).filter(|_| flashing_ms >= FLASHING_MS_MIN) {
         flag.raise("flashing", FLASHING_PERMILLE, &reason);
         flag.ranges = measured.flashes.iter().take(RANGES_MAX).copied().collect();
     }
@@ -86,6 +87,12 @@ impl Flag {
     }
 }
 
+/// Says where a film flashes, if it does.
+fn flashing(measured: &Measured) -> Option<String> {
+    let (count, start_s) = (measured.flashes.len(), measured.flashes.first()?.start_ms / 1000);
+    Some(format!("it flashes more than three times a second, {count} times, first at {start_s} s"))
+}
+
 /// Says how much was looked at, so that nobody takes an approval for more than it is.
 fn looked_at(measured: &Measured) -> String {
     if !measured.has_video {
@@ -93,8 +100,10 @@ fn looked_at(measured: &Measured) -> String {
     }
     let pictures = measured.pictures.len();
     let (watched_s, all_s) = (measured.watched_ms / 1000, measured.duration_ms.div_ceil(1000));
+    let flashing = flashing(measured).map(|flashing| format!("; warn its viewers: {flashing}")).unwrap_or_default();
     format!(
-        "no rule applies to its title, its file name and {pictures} pictures; {watched_s} of {all_s} s were watched for flashing"
+        "no rule applies to its title, its file name and {pictures} pictures; {watched_s} of {all_s} s were watched for \
+         flashing{flashing}"
     )
 }
 
@@ -142,8 +151,14 @@ mod tests {
             "violence 500 0 ranges: \"gore\" is a word of the list violence"
         );
         assert_eq!(
-            judged("", &film(&[40; 3], &[(3000, 4000), (9000, 9500)])),
+            judged("", &film(&[40; 3], &[(3000, 4000), (9000, 10_500)])),
             "flashing 900 2 ranges: it flashes more than three times a second, 2 times, first at 3 s"
+        );
+        let salvo = judged("", &film(&[40; 3], &[(3000, 4250)]));
+        assert!(
+            salvo.starts_with("approved: ")
+                && salvo
+                    .ends_with("; warn its viewers: it flashes more than three times a second, 1 times, first at 3 s")
         );
         let mut spreads = [0; 20];
         spreads[3] = 60;
@@ -153,7 +168,7 @@ mod tests {
 
     #[test]
     fn flags_add_up_and_the_surest_counts() {
-        let judged = judged("xxx", &film(&[0; 10], &[(0, 1000)]));
+        let judged = judged("xxx", &film(&[0; 10], &[(0, 2000)]));
         assert!(judged.starts_with("adult,flashing,blank 900 1 ranges"), "{judged}");
     }
 }

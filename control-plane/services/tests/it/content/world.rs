@@ -24,6 +24,8 @@ use mcsp_services::content::{
 };
 use mcsp_services::licence::{LicenceService, MasterKey, MasterKeys, client};
 
+use crate::support;
+
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked at.
@@ -33,6 +35,7 @@ pub(super) const THEN_US: i64 = 1_760_000_000_000_000;
 
 pub(super) struct World {
     _folder: tempfile::TempDir,
+    _database: Option<mcsp_catalog::ScratchDatabase>,
     pub(super) catalog: Catalog,
     pub(super) store: FileStore,
     pub(super) engine: Arc<dyn SagaEngine>,
@@ -123,7 +126,7 @@ impl World {
     pub(super) async fn with(settings: ContentSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let catalog = Catalog::open(&format!("sqlite:{}", at("catalog.db").display())).await.unwrap();
+        let (catalog, database) = support::catalog_in(folder.path()).await;
         let store = FileStore::open(&at("media-eu"), Durability::Process).unwrap();
         let shared: Arc<dyn ObjectStore> = Arc::new(store.clone());
         let master = MasterKey::read_or_make(&at("secrets/master.key")).unwrap();
@@ -135,7 +138,7 @@ impl World {
         let engine: Arc<dyn SagaEngine> = Arc::new(journal);
         let service = ContentService::new(effects, Arc::clone(&engine), settings);
         let facts = ContentFacts::new(service.clone());
-        Self { _folder: folder, catalog, store, engine, service, facts }
+        Self { _folder: folder, _database: database, catalog, store, engine, service, facts }
     }
 
     /// Announces a content.

@@ -115,8 +115,7 @@ async fn a_beat_that_comes_again_after_a_failure_is_said_once() {
     let playback = world.play(viewer(2), film).await.unwrap().playback;
     record(&world, beat(2, playback, 1, 10_000)).await;
     // The catalog forgets what the log has: as after a death between the two.
-    let mut connection = world.base.connection().await;
-    sqlx::query("UPDATE playback SET seq = 0").execute(&mut connection).await.unwrap();
+    world.base.run("UPDATE playback SET seq = 0").await;
     let again = EngagementService::new(world.catalog.clone(), world.log.clone());
     assert!(again.record(beat(2, playback, 1, 10_000)).await.unwrap().is_news);
     assert_eq!(said(world.log.as_ref()).await.len(), 1);

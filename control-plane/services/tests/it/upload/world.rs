@@ -11,11 +11,14 @@ use mcsp_services::upload::{NewFile, NewUpload, ResidencyPolicy, UploadService, 
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
+use crate::support;
+
 /// Bytes of a part of a small film.
 pub(super) const PART_BYTES: usize = 8 << 20;
 
 pub(super) struct World {
     pub(super) folder: tempfile::TempDir,
+    _database: Option<mcsp_catalog::ScratchDatabase>,
     pub(super) catalog: Catalog,
     pub(super) store: FileStore,
     pub(super) endpoint: S3Endpoint,
@@ -31,7 +34,7 @@ pub(super) fn bucket() -> Bucket {
 impl World {
     pub(super) async fn new(settings: UploadSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalog = Catalog::open(&format!("sqlite:{}", folder.path().join("catalog.db").display())).await.unwrap();
+        let (catalog, database) = support::catalog_in(folder.path()).await;
         let sessions = Arc::new(SqliteTtl::open(&folder.path().join("sessions.db")).await.unwrap());
         let store = FileStore::open(&folder.path().join("media-eu"), Durability::Process).unwrap();
         let pair = S3Credentials { access_key: "studio".to_owned(), secret_key: "for this test".to_owned() };
@@ -48,7 +51,7 @@ impl World {
         let residency = ResidencyPolicy::without_rules("eu", regions).unwrap();
         let buckets = Buckets::new([(bucket(), shared)]);
         let uploads = UploadService::new(catalog.clone(), sessions.clone(), buckets, residency, settings);
-        Self { folder, catalog, store, endpoint, uploads, sessions, http: reqwest::Client::new() }
+        Self { folder, _database: database, catalog, store, endpoint, uploads, sessions, http: reqwest::Client::new() }
     }
 
     /// Opens a session for these bytes.

@@ -96,7 +96,8 @@ pub(super) async fn a_sweep_keeps_what_is_needed(fleet: Fleet) {
     assert!(all_in(&process, &INPUT.into()).await.is_empty(), "the rest goes when it is handled");
     ok("append", process.log.append(messages(INPUT, "film", 6..7)).await);
     let again = handle(&*subscription, 1).await;
-    assert_eq!((number(&again[0]), again[0].offset), (6, records[0].offset + 6), "offsets go on");
+    assert_eq!(number(&again[0]), 6);
+    assert!(again[0].offset >= records[0].offset + 6, "offsets go on, though marks of transactions may take some");
 }
 
 pub(super) async fn nothing_settled_comes_again(fleet: Fleet) {

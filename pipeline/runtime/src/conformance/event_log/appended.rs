@@ -30,7 +30,8 @@ pub(super) async fn an_id_is_taken_once(fleet: Fleet) {
     let (one, two) = (fleet.open().await, fleet.open().await);
     let twice = [messages(INPUT, "film", 0..3), messages(INPUT, "film", 2..4)].concat();
     ok("append", one.log.append(twice).await);
-    ok("append again", two.log.append(messages(INPUT, "film", 1..6)).await);
+    let again = if one.shares_ids { &two } else { &one };
+    ok("append again", again.log.append(messages(INPUT, "film", 1..6)).await);
     let topic = INPUT.into();
     assert_eq!(numbers(&all_in(&one, &topic).await), [0, 1, 2, 3, 4, 5]);
     assert_eq!(numbers(&all_in(&two, &topic).await), [0, 1, 2, 3, 4, 5], "each process sees it");
