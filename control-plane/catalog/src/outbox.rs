@@ -22,21 +22,40 @@ impl Catalog {
     /// # Errors
     /// When the engine fails, or a row is not one that we wrote.
     pub async fn outbox_after(&self, position: u64, max: usize) -> Result<Vec<OutboxRow>, CatalogError> {
-        let fault = |source| self.fault("read the outbox", source);
         let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let lengths: Vec<(i64, i64)> = sql::query_as(
+        loop {
+            let lengths = self.outbox_lengths(position, max).await?;
+            let Some(last) = last_that_fits(&lengths) else { return Ok(Vec::new()) };
+            let rows = self.outbox_between(position, last).await?;
+            // A relay may remove all of them between the two looks; what stands behind them is not to be missed.
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Positions and payload lengths after a position, oldest first.
+    async fn outbox_lengths(&self, position: u64, max: i64) -> Result<Vec<(i64, i64)>, CatalogError> {
+        sql::query_as(
             "SELECT position, CAST(LENGTH(payload) AS BIGINT) FROM outbox WHERE position > $1 ORDER BY position LIMIT $2",
         )
         .bind(signed(position))
         .bind(max)
         .fetch_all(self.readers())
         .await
-        .map_err(fault)?;
-        let Some(last) = last_that_fits(&lengths) else { return Ok(Vec::new()) };
-        let sql = "SELECT position, topic, key, spread, headers, payload FROM outbox
-            WHERE position > $1 AND position <= $2 ORDER BY position";
-        let rows: Vec<RowText> =
-            sql::query_as(sql).bind(signed(position)).bind(last).fetch_all(self.readers()).await.map_err(fault)?;
+        .map_err(|source| self.fault("read the outbox", source))
+    }
+
+    async fn outbox_between(&self, position: u64, last: i64) -> Result<Vec<OutboxRow>, CatalogError> {
+        let rows: Vec<RowText> = sql::query_as(
+            "SELECT position, topic, key, spread, headers, payload FROM outbox
+            WHERE position > $1 AND position <= $2 ORDER BY position",
+        )
+        .bind(signed(position))
+        .bind(last)
+        .fetch_all(self.readers())
+        .await
+        .map_err(|source| self.fault("read the outbox", source))?;
         rows.into_iter().map(|row| self.read_row(row)).collect()
     }
 

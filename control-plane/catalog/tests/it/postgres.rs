@@ -32,6 +32,8 @@ on_a_server! {
     each_refusal_names_the_server_and_what_is_wrong,
     a_database_of_another_program_is_refused_and_left_as_it_was,
     a_user_without_rights_is_told,
+    a_server_that_nobody_vouches_for_is_not_talked_to,
+    a_wrong_password_is_told_and_not_repeated,
     texts_come_in_the_order_of_their_bytes_and_without_nul,
     a_batch_of_many_messages_is_written_and_read_whole,
 }
@@ -39,7 +41,8 @@ on_a_server! {
 const LONG: Duration = Duration::from_secs(30);
 
 async fn open(database: &ScratchDatabase) -> Catalog {
-    Catalog::open_postgres(database.options()).await.unwrap()
+    let options = PostgresOptions { busy_timeout: LONG, ..database.options() };
+    Catalog::open_postgres(options).await.unwrap()
 }
 
 /// Opening without patience; its error.
@@ -218,6 +221,22 @@ async fn each_refusal_names_the_server_and_what_is_wrong(database: ScratchDataba
     let unreadable = refusal(PostgresOptions { tls, ..options }).await;
     assert!(matches!(unreadable, CatalogError::Tls { .. }) && !unreadable.may_pass(), "{unreadable:?}");
     assert!(format!("{unreadable:?}").contains("/nowhere/authority.pem"), "{unreadable:?}");
+}
+
+async fn a_server_that_nobody_vouches_for_is_not_talked_to(database: ScratchDatabase) {
+    // It offers no TLS, or shows a certificate that no authority of the system has signed.
+    let tls = PostgresTls::On { trust: PostgresTrust::Authority, authorities: None, certificate: None };
+    let error = refusal(PostgresOptions { tls, ..database.options() }).await;
+    assert!(matches!(error, CatalogError::Tls { .. }) && !error.may_pass(), "{error:?}");
+    assert!(error.to_string().ends_with("could not be reached by TLS"), "{error}");
+}
+
+async fn a_wrong_password_is_told_and_not_repeated(database: ScratchDatabase) {
+    let password = Some(zeroize::Zeroizing::new("not the password".to_owned()));
+    // A server that asks for none lets everybody in.
+    let Err(error) = Catalog::open_postgres(PostgresOptions { password, ..database.options() }).await else { return };
+    assert!(matches!(error, CatalogError::Login { .. }) && !error.may_pass(), "{error:?}");
+    assert!(!format!("{error:?} {error}").contains("not the password"), "{error:?}");
 }
 
 async fn a_database_of_another_program_is_refused_and_left_as_it_was(database: ScratchDatabase) {

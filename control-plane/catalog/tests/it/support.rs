@@ -8,6 +8,9 @@ use mcsp_domain::EventId;
 use mcsp_events::{Headers, Message, Topic};
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
+/// How long a write waits for others, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A place for one catalog.
 pub(crate) enum World {
     Folder(tempfile::TempDir),
@@ -53,8 +56,13 @@ impl World {
 
     pub(crate) async fn open(&self) -> Catalog {
         match self {
-            Self::Folder(_) => Catalog::open(&format!("sqlite:{}", self.path().display())).await.unwrap(),
-            Self::Server(database) => Catalog::open_postgres(database.options()).await.unwrap(),
+            Self::Folder(_) => {
+                Catalog::open_within(&format!("sqlite:{}", self.path().display()), PATIENCE).await.unwrap()
+            }
+            Self::Server(database) => {
+                let options = PostgresOptions { busy_timeout: PATIENCE, ..database.options() };
+                Catalog::open_postgres(options).await.unwrap()
+            }
         }
     }
 

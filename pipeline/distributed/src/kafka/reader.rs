@@ -219,7 +219,7 @@ impl Reader {
             match checked {
                 Ok(answer) => return Ok(answer),
                 // A topic that was just made has no leader for a moment; one that moves has the wrong one.
-                Err(error) if is_moving(&error) && Instant::now() < deadline => {
+                Err(error) if (is_moving(&error) || !is_lasting(&error)) && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(error) => return Err(failed(error)),
@@ -253,7 +253,17 @@ pub(super) fn is_lasting(error: &KafkaError) -> bool {
 
 /// Returns whether an error says that a partition has no leader yet, or another one.
 fn is_moving(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition};
-    let moving = [LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopicOrPartition];
+    use RDKafkaErrorCode::{
+        FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, UnknownLeaderEpoch, UnknownPartition,
+        UnknownTopicOrPartition,
+    };
+    let moving = [
+        FencedLeaderEpoch,
+        LeaderNotAvailable,
+        NotLeaderForPartition,
+        UnknownLeaderEpoch,
+        UnknownPartition,
+        UnknownTopicOrPartition,
+    ];
     error.rdkafka_error_code().is_some_and(|code| moving.contains(&code))
 }

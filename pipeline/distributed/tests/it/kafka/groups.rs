@@ -40,15 +40,28 @@ async fn a_member_in_a_process_of_its_own() {
             Err(LogError::Fenced { .. }) => say("fenced"),
             other => say(&format!("{other:?}")),
         }
-        return;
+        // Nobody reads what the test harness says.
+        std::process::exit(0);
     }
     let mut count = 0_u64;
     loop {
-        for record in member.next(8, 2, Duration::from_secs(5)).await.unwrap() {
+        let records = match member.next(8, 2, Duration::from_secs(5)).await {
+            Err(error) if error.may_pass() => continue,
+            records => records.unwrap(),
+        };
+        for record in records {
             let mut effect = message(OUTPUT, &record.key, number(&record));
             // An id of its own, so that a record that counts twice is seen twice.
             effect.headers.id = EventId::derived(&[name.as_bytes(), &count.to_be_bytes()]);
-            match member.complete(Completion { records: vec![record], outputs: vec![effect] }).await {
+            let done = Completion { records: vec![record], outputs: vec![effect] };
+            // A broker that comes again may cost some tries, and no effect.
+            let settled = loop {
+                match member.complete(done.clone()).await {
+                    Err(error) if error.may_pass() => {}
+                    settled => break settled,
+                }
+            };
+            match settled {
                 Ok(_) => count += 1,
                 Err(LogError::Fenced { .. }) => {}
                 Err(error) => panic!("{name}: {error:?}"),
@@ -105,7 +118,10 @@ async fn three_members_and_a_killed_one_double_no_effect() {
     let keys: Vec<String> = (0..24).map(|key| format!("key {key}")).collect();
     let feed = async |numbers: std::ops::Range<u64>| {
         for number in numbers {
-            log.append(keys.iter().map(|key| message(INPUT, key, number)).collect()).await.unwrap();
+            let batch: Vec<_> = keys.iter().map(|key| message(INPUT, key, number)).collect();
+            while let Err(error) = log.append(batch.clone()).await {
+                assert!(error.may_pass(), "{error:?}");
+            }
         }
     };
     feed(0..4).await;
@@ -124,7 +140,7 @@ async fn three_members_and_a_killed_one_double_no_effect() {
     feed(fed..fed + 4).await;
     fed += 4;
     let workers = GroupName::parse("workers").unwrap();
-    let is_done = || async { log.lag(&workers).await.unwrap().iter().all(|lag| lag.records == 0) };
+    let is_done = || async { log.lag(&workers).await.is_ok_and(|lag| lag.iter().all(|lag| lag.records == 0)) };
     eventually("the others handle everything", is_done).await;
     drop(members);
     let mut effects: BTreeMap<String, Vec<u64>> = BTreeMap::new();
