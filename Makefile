@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test test-engines check tidy gen golden bench chaos api
+.PHONY: help setup build demo up up-engines test test-engines check tidy gen golden bench chaos api
 
 CLIP ?= fixtures/media/bbb-1080p60.mp4
 OUT ?= out/demo
@@ -46,6 +46,11 @@ up: ## Run the platform in ./data: every role on embedded engines; DATA= chooses
 	$(PHASE) set-up ./deploy/setup-debian.sh
 	$(PHASE) build $(CARGO_BUILD)
 	$(MCSP) up --data "$(DATA)"
+
+up-engines: ## Run the platform in ./data on Kafka, Redis, Postgres, S3 and Temporal, started beside it; DATA= chooses
+	$(PHASE) set-up ./deploy/setup-debian.sh
+	$(PHASE) build $(CARGO_BUILD)
+	./deploy/engines/up.sh "$(abspath $(MCSP))" "$(DATA)"
 
 test: ## Set up, build, run all tests, play in a real browser
 	$(PHASE) set-up ./deploy/setup-debian.sh

@@ -8,7 +8,7 @@
 # engines.sh restart DIR ENGINE              stops it if it runs, starts it on the same data and ports
 #
 # ENGINE is kafka, redis, postgres, s3 or temporal; none named means all. `up` and `fetch` say by name which they could not
-# get, go on with the others, and fail. In DIR: env (addresses and file names, for `set -a; . DIR/env`), secrets/ (mode 700),
+# get, go on with the others, and fail. In DIR: env (addresses and file names, for `set -a; . DIR/env`), mcsp.env (what leads `mcsp` there), secrets/ (mode 700),
 # <engine>/ and <engine>.log. The cache is ${XDG_CACHE_HOME:-~/.cache}/mcsp/engines.
 set -euo pipefail
 umask 077
@@ -137,7 +137,36 @@ up() {
             [[ " ${failed[*]} " == *" $engine "* ]] || "${engine}_env" "$dir"
         done
     } >"$dir/env"
+    write_settings >"$dir/mcsp.env"
     [[ ${#failed[@]} -eq 0 ]] || { complain "not up: ${failed[*]}"; return 1; }
+}
+
+# Prints what leads `mcsp` to the engines that are up, by TLS and with their logins. Log and ledger change together.
+write_settings() {
+    (
+        # shellcheck disable=SC1091 # it was just written
+        . "$dir/env"
+        printf 'MCSP__TLS__AUTHORITY=%s\n' "$MCSP_CA"
+        if [[ -n ${MCSP_KAFKA_TLS:-} && -n ${MCSP_REDIS_TLS:-} ]]; then
+            printf 'MCSP__LOG__URL=kafka://%s\nMCSP__LOG__LOGIN=%s\nMCSP__LOG__TLS=on\n' "$MCSP_KAFKA_TLS" "$MCSP_KAFKA_LOGIN"
+            printf 'MCSP__LEDGER__URL=redis://%s\nMCSP__LEDGER__LOGIN=%s\nMCSP__LEDGER__TLS=on\n' "${MCSP_REDIS_TLS#*//}" "$MCSP_REDIS_LOGIN"
+            # They are new, or thrown away: nobody else has worked on them.
+            printf 'MCSP__LEDGER__ON_EMPTY=begin\n'
+        fi
+        if [[ -n ${MCSP_S3_TLS:-} ]]; then
+            local secure=${MCSP_S3_TLS#*//} open=${MCSP_S3%/*}
+            printf 'MCSP__OBJECTS__URL=s3://%s\nMCSP__OBJECTS__LOGIN=%s\nMCSP__OBJECTS__TLS=on\n' "${secure%%/*}" "$MCSP_S3_LOGIN"
+            # A browser does not believe an authority of yesterday.
+            printf 'MCSP__OBJECTS__PUBLIC_URL=%s\nMCSP__OBJECTS__ENDPOINT__LISTEN=127.0.0.1:%d\n' "$open" $((base + 30))
+        fi
+        if [[ -n ${MCSP_POSTGRES:-} ]]; then
+            printf 'MCSP__CATALOG__URL=%s\nMCSP__CATALOG__LOGIN=%s\nMCSP__CATALOG__TLS=on\n' "$MCSP_POSTGRES" "$MCSP_POSTGRES_LOGIN"
+        fi
+        if [[ -n ${MCSP_TEMPORAL_TLS:-} ]]; then
+            printf 'MCSP__SAGAS__URL=temporal://%s/%s\n' "$MCSP_TEMPORAL_TLS" "$MCSP_TEMPORAL_NAMESPACE"
+            printf 'MCSP__SAGAS__LOGIN=%s\nMCSP__SAGAS__TLS=on\n' "$MCSP_TEMPORAL_LOGIN"
+        fi
+    )
 }
 
 # start_one ENGINE: prepares and starts it where it does not run, and waits until it serves.

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # `here`, `cache` and `base` are set by engines.sh
 # SeaweedFS, an S3 server: one process from the PyPI wheel, by http and https, with one access key. The bucket `mcsp-local`
-# is there. With ENGINES_S3_HOOK=URL its filer posts every change of an object to that URL, with the token in secrets/s3-hook.
+# is there. With ENGINES_S3_HOOK=URL its filer posts every change of an object to that URL, with the token in secrets/s3-hook;
+# ENGINES_S3_HOOK=mcsp is where a node that was led by mcsp.env takes them.
 
 s3_programs() { printf 'weed'; }
 s3_ports() { seq -s ' ' $((base + 8)) $((base + 16)); }
@@ -32,6 +33,7 @@ s3_prepare() {
         "$dir/secrets/s3.json" >"$folder/identities.json"
     [[ -f $dir/secrets/s3-hook ]] || random_password >"$dir/secrets/s3-hook"
     rm -f "$folder/notification.toml"
+    [[ ${ENGINES_S3_HOOK:-} != mcsp ]] || ENGINES_S3_HOOK=http://127.0.0.1:$((base + 30))/notices
     if [[ -n ${ENGINES_S3_HOOK:-} ]]; then
         printf '%s\n' "[notification.webhook]" "enabled = true" "endpoint = \"$ENGINES_S3_HOOK\"" \
             "bearer_token = \"$(<"$dir/secrets/s3-hook")\"" "timeout_seconds = 5" \

@@ -101,8 +101,9 @@ test('a creator uploads a film, sees each step, and it is published', { timeout:
   assert.ok(sent.length > 0 && sent.every((origin) => origin === platform.objects), `parts went to ${sent}`);
   const states = messages.filter(({ kind }) => kind === 'content.state').map(({ body }) => body.state);
   assert.equal(states.at(-1), 'PUBLISHED', `states by WebSocket: ${states}`);
-  // One that is opened again begins with where it stands, which the one before has said.
-  const stored = messages.filter(({ cursor }) => cursor !== undefined && cursor !== null);
+  // What tells of the connection and of bytes under way carries the place of the notice before it. A socket that is opened again
+  // may begin with what the one before has said.
+  const stored = messages.filter(({ kind }) => kind !== 'upload.progress' && !kind.startsWith('events.'));
   const cursors = stored.map(({ cursor, socket }) => `${socket}:${cursor}`);
   assert.equal(new Set(cursors).size, cursors.length, 'a message came twice');
   assert.deepEqual(page.log, []);

@@ -58,7 +58,9 @@ export async function startPlatform(settings = {}) {
   const home = mkdtempSync(join(tmpdir(), 'mcsp-up-'));
   const data = join(home, 'data');
   const [http, objects] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-  const env = { ...process.env, MCSP__HTTP__LISTEN: http, MCSP__OBJECTS__ENDPOINT__LISTEN: objects, MCSP__PLAN__PRESET: 'ultrafast', ...settings };
+  const given = process.env;
+  const endpoint = { MCSP__OBJECTS__ENDPOINT__LISTEN: given.MCSP__OBJECTS__ENDPOINT__LISTEN ?? objects };
+  const env = { ...given, MCSP__HTTP__LISTEN: http, ...endpoint, MCSP__PLAN__PRESET: 'ultrafast', ...settings };
   const node = spawn(BINARY, ['up', '--data', data], { stdio: ['ignore', 'pipe', 'pipe'], env });
   let log = '';
   node.stderr.on('data', (text) => { log = (log + text).slice(-20_000); });
@@ -73,7 +75,8 @@ export async function startPlatform(settings = {}) {
     if (line.startsWith('health')) {
       // What it says later is read, so that its pipe never fills.
       node.stdout.resume();
-      return { origin: `http://${http}`, objects: `http://${objects}`, data, stop };
+      // On S3 the film goes to that server.
+      return { origin: `http://${http}`, objects: given.MCSP__OBJECTS__PUBLIC_URL ?? `http://${objects}`, data, stop };
     }
   }
   throw new Error(`mcsp up ended with ${await ended} before it was up: ${log}`);

@@ -1,11 +1,11 @@
 //! What is known of unfinished uploads, so that a second run of the same command goes on: one small file an upload, named
 //! by the film's path, size and time of change.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use mcsp_domain::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -24,17 +24,18 @@ pub(super) struct Begun {
     file: PathBuf,
 }
 
-/// The note of one film's upload.
+/// The note of one film's upload, held by one process at a time.
 pub(super) struct Note {
     path: PathBuf,
     file: PathBuf,
+    _lock: File,
 }
 
 impl Note {
     /// Finds the place of a film's note: another film, or the same one changed, has another.
     ///
     /// # Errors
-    /// When the film or the client's folder cannot be read.
+    /// When the film or the client's folder cannot be read, or another process uploads the film right now.
     pub(super) fn of(server: &str, file: &Path) -> anyhow::Result<Self> {
         let name = || file.display().to_string();
         let file = fs::canonicalize(file).with_context(name)?;
@@ -48,7 +49,15 @@ impl Note {
         ]);
         let folder = account::folder()?.join("uploads");
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        Ok(Self { path: folder.join(format!("{digest}.json")), file })
+        let path = folder.join(format!("{digest}.json"));
+        let beside = path.with_extension("lock");
+        let lock = File::options().create(true).append(true).open(&beside);
+        let lock = lock.with_context(|| beside.display().to_string())?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, file, _lock: lock }),
+            Err(TryLockError::WouldBlock) => bail!("another mcsp upload is sending this file right now"),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| beside.display().to_string()),
+        }
     }
 
     /// Returns what was begun, where anything was.
@@ -72,5 +81,6 @@ impl Note {
     /// Forgets the upload: it is complete, or the platform knows it no longer.
     pub(super) fn remove(&self) {
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(self.path.with_extension("lock"));
     }
 }

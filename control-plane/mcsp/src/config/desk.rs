@@ -1,9 +1,10 @@
 //! What the desk's services are told: accounts, uploads, moderation, webhooks, sagas.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::engines::{Places, SagasEngine};
 use super::resolve::Check;
 use super::settings::{Reach, Settings, Upload};
 
@@ -35,8 +36,8 @@ pub(crate) struct Desk {
     pub(crate) words: Option<PathBuf>,
     /// Whether webhooks may go to private addresses.
     pub(crate) private_webhooks: bool,
-    /// The journal of the sagas.
-    pub(crate) sagas: PathBuf,
+    /// The engine of the sagas.
+    pub(crate) sagas: SagasEngine,
 }
 
 /// Returns the bytes of the largest upload where nothing else is configured.
@@ -46,7 +47,7 @@ pub(crate) fn upload_bytes_max_default() -> u64 {
 
 impl Check<'_> {
     /// Reads the tables of the desk.
-    pub(super) fn desk(&mut self, settings: &Settings) -> Option<Desk> {
+    pub(super) fn desk(&mut self, settings: &Settings, places: &Places<'_>) -> Option<Desk> {
         let (identity, upload) = (&settings.identity, &settings.upload);
         let email = identity.admin_email.as_str();
         if !email.is_empty() && email.split_once('@').is_none_or(|(name, host)| name.is_empty() || host.is_empty()) {
@@ -56,14 +57,7 @@ impl Check<'_> {
         let residency = self.file(&["upload", "residency"], &upload.residency);
         let words = self.file(&["moderation", "words"], &settings.moderation.words);
         let hours = |hours: u32| Duration::from_secs(u64::from(hours) * 3600);
-        let sagas = match settings.sagas.url.split_once(':') {
-            Some(("journal", "")) => Some(Path::new(&settings.data).join("sagas.db")),
-            Some(("journal", path)) => Some(PathBuf::from(path.trim_start_matches("//"))),
-            _ => {
-                self.fault(&["sagas", "url"], &settings.sagas.url, "journal: wanted");
-                None
-            }
-        };
+        let sagas = self.url(&["sagas", "url"], &settings.sagas.url, |url| places.sagas(url));
         Some(Desk {
             anonymous_per_min: settings.http.anonymous_per_min,
             signed_in_per_min: settings.http.signed_in_per_min,
@@ -91,7 +85,7 @@ impl Check<'_> {
         read
     }
 
-    fn file(&mut self, path: &[&str], file: &str) -> Option<PathBuf> {
+    pub(super) fn file(&mut self, path: &[&str], file: &str) -> Option<PathBuf> {
         let found = Some(PathBuf::from(file)).filter(|_| !file.is_empty())?;
         if !found.is_file() {
             self.fault(path, file, "there is no such file");

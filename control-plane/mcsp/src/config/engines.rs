@@ -2,13 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use super::server::{Access, Server, TlsFiles};
+use super::settings::{Addressing, Link, OnEmpty, Proof, Settings};
+
 /// Where events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogEngine {
     /// A file.
     Sqlite(PathBuf),
     /// Brokers.
-    Kafka(ServerUrl),
+    Kafka(Kafka),
+}
+
+/// Brokers, and what is kept there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kafka {
+    /// The brokers.
+    pub(crate) server: Box<Server>,
+    /// How a login is proved.
+    pub(crate) proof: Proof,
+    /// What begins the name of every topic, group and transaction.
+    pub(crate) namespace: String,
+    /// Copies of each partition of topics that are made.
+    pub(crate) replication: u16,
 }
 
 /// Where the ledger, sessions and heartbeats are kept.
@@ -17,7 +33,18 @@ pub(crate) enum LedgerEngine {
     /// The log's file.
     Sqlite(PathBuf),
     /// A server.
-    Redis(ServerUrl),
+    Redis(Redis),
+}
+
+/// A Redis, and what is kept there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redis {
+    /// The server.
+    pub(crate) server: Box<Server>,
+    /// What begins every key.
+    pub(crate) prefix: String,
+    /// What becomes of a Redis that holds no ledger.
+    pub(crate) on_empty: OnEmpty,
 }
 
 /// Where objects are kept.
@@ -26,7 +53,28 @@ pub(crate) enum ObjectsEngine {
     /// A folder, one within it for each bucket.
     Files(PathBuf),
     /// A server.
-    S3(ServerUrl),
+    S3(S3),
+}
+
+/// An S3, and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct S3 {
+    /// The server; none is AWS.
+    pub(crate) server: Box<Server>,
+    /// The region that calls are signed for.
+    pub(crate) region: String,
+    /// The address that clients reach it by, where that is another.
+    pub(crate) public_url: Option<String>,
+    /// Where a bucket's name stands.
+    pub(crate) addressing: Addressing,
+}
+
+impl S3 {
+    /// Returns the server's address; none for AWS.
+    pub(crate) fn endpoint(&self) -> Option<String> {
+        let scheme = if self.server.tls.is_some() { "https" } else { "http" };
+        (!self.server.hosts.is_empty()).then(|| format!("{scheme}://{}", self.server.hosts))
+    }
 }
 
 /// Where relational state is kept.
@@ -35,7 +83,16 @@ pub(crate) enum CatalogEngine {
     /// A file.
     Sqlite(PathBuf),
     /// A server.
-    Postgres(ServerUrl),
+    Postgres(Server),
+}
+
+/// Where publications are driven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SagasEngine {
+    /// A file.
+    Journal(PathBuf),
+    /// A server; its path is the namespace.
+    Temporal(Server),
 }
 
 /// Where content keys are asked for.
@@ -47,40 +104,12 @@ pub(crate) enum LicenceEngine {
     Unix(PathBuf),
 }
 
-/// Where a server is, perhaps with a password, which neither `Debug` nor messages show.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ServerUrl(String);
-
-impl std::fmt::Debug for ServerUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&redacted(&self.0))
-    }
-}
-
-/// Says which engine a build lacks: today it has the embedded ones.
-macro_rules! missing {
-    ($engine:ident: $built:ident, $lacking:ident = $name:literal) => {
-        impl $engine {
-            /// Returns the name of the engine when this build has it not.
-            pub(super) fn missing(&self) -> Option<&'static str> {
-                match self {
-                    Self::$built(_) => None,
-                    Self::$lacking(_) => Some($name),
-                }
-            }
-        }
-    };
-}
-
-missing!(LogEngine: Sqlite, Kafka = "kafka");
-missing!(LedgerEngine: Sqlite, Redis = "redis");
-missing!(ObjectsEngine: Files, S3 = "s3");
-missing!(CatalogEngine: Sqlite, Postgres = "postgres");
-
-/// The files that embedded engines keep where their URLs name none.
+/// What URLs leave open: the files of embedded engines, and how servers are asked.
 pub(super) struct Places<'a> {
     /// The data folder.
     pub(super) data: &'a Path,
+    /// All that was said.
+    pub(super) settings: &'a Settings,
 }
 
 impl Places<'_> {
@@ -88,7 +117,13 @@ impl Places<'_> {
     pub(super) fn log(&self, url: &str) -> Result<LogEngine, String> {
         match parts(url) {
             ("sqlite", rest) => Ok(LogEngine::Sqlite(self.path(rest, "events.db"))),
-            ("kafka", _) => server(url).map(LogEngine::Kafka),
+            ("kafka", _) => {
+                let log = &self.settings.log;
+                let replication = u16::try_from(log.replication).unwrap_or(u16::MAX);
+                let (server, namespace) = (self.server(url, &log.login, log.tls)?, log.namespace.clone());
+                server.has_no_path()?;
+                Ok(LogEngine::Kafka(Kafka { server: Box::new(server), proof: log.proof, namespace, replication }))
+            }
             _ => Err("sqlite: or kafka:// wanted".to_owned()),
         }
     }
@@ -98,7 +133,11 @@ impl Places<'_> {
         match (parts(url), log) {
             (("sqlite", ""), Some(LogEngine::Sqlite(log))) => Ok(LedgerEngine::Sqlite(log.clone())),
             (("sqlite", rest), _) => Ok(LedgerEngine::Sqlite(self.path(rest, "events.db"))),
-            (("redis", _), _) => server(url).map(LedgerEngine::Redis),
+            (("redis", _), _) => {
+                let ledger = &self.settings.ledger;
+                let (server, prefix) = (self.server(url, &ledger.login, ledger.tls)?, ledger.prefix.clone());
+                Ok(LedgerEngine::Redis(Redis { server: Box::new(server), prefix, on_empty: ledger.on_empty }))
+            }
             _ => Err("sqlite: or redis:// wanted".to_owned()),
         }
     }
@@ -107,7 +146,19 @@ impl Places<'_> {
     pub(super) fn objects(&self, url: &str) -> Result<ObjectsEngine, String> {
         match parts(url) {
             ("file", rest) => Ok(ObjectsEngine::Files(self.path(rest, "objects"))),
-            ("s3", _) => server(url).map(ObjectsEngine::S3),
+            ("s3", rest) => {
+                let objects = &self.settings.objects;
+                let server = match rest {
+                    // AWS is never spoken to in the clear.
+                    "" => Server::nowhere(self.access(&objects.login, Link::On)),
+                    _ => self.server(url, &objects.login, objects.tls)?,
+                };
+                server.has_no_path()?;
+                let public = objects.public_url.trim_end_matches('/');
+                let public_url = (!public.is_empty()).then(|| public.to_owned());
+                let (region, addressing) = (objects.region.clone(), objects.addressing);
+                Ok(ObjectsEngine::S3(S3 { server: Box::new(server), region, public_url, addressing }))
+            }
             _ => Err("file: or s3:// wanted".to_owned()),
         }
     }
@@ -116,9 +167,37 @@ impl Places<'_> {
     pub(super) fn catalog(&self, url: &str) -> Result<CatalogEngine, String> {
         match parts(url) {
             ("sqlite", rest) => Ok(CatalogEngine::Sqlite(self.path(rest, "catalog.db"))),
-            ("postgres", _) => server(url).map(CatalogEngine::Postgres),
+            ("postgres", _) => {
+                let server = self.server(url, &self.settings.catalog.login, self.settings.catalog.tls)?;
+                server.has_path("database").map(|()| CatalogEngine::Postgres(server))
+            }
             _ => Err("sqlite: or postgres:// wanted".to_owned()),
         }
+    }
+
+    /// Reads `sagas.url`.
+    pub(super) fn sagas(&self, url: &str) -> Result<SagasEngine, String> {
+        match parts(url) {
+            ("journal", rest) => Ok(SagasEngine::Journal(self.path(rest, "sagas.db"))),
+            ("temporal", _) => {
+                let server = self.server(url, &self.settings.sagas.login, self.settings.sagas.tls)?;
+                server.has_path("namespace").map(|()| SagasEngine::Temporal(server))
+            }
+            _ => Err("journal: or temporal:// wanted".to_owned()),
+        }
+    }
+
+    fn server(&self, url: &str, login: &str, link: Link) -> Result<Server, String> {
+        Server::parse(url, self.access(login, link))
+    }
+
+    /// The file of a login, and the files of TLS where it is on.
+    fn access(&self, login: &str, link: Link) -> Access {
+        let file = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
+        let tls = &self.settings.tls;
+        let files =
+            TlsFiles { authority: file(&tls.authority), certificate: file(&tls.certificate), key: file(&tls.key) };
+        Access { login: file(login), tls: (link == Link::On).then_some(files) }
     }
 
     /// Reads `licence.url`.
@@ -174,12 +253,6 @@ fn parts(url: &str) -> (&str, &str) {
     url.split_once(':').unwrap_or_default()
 }
 
-fn server(url: &str) -> Result<ServerUrl, String> {
-    let authority = parts(url).1.strip_prefix("//").unwrap_or_default();
-    let host = authority.split(['/', '?']).next().unwrap_or_default();
-    if host.is_empty() { Err("it names no host".to_owned()) } else { Ok(ServerUrl(url.to_owned())) }
-}
-
 /// Says whether a URL carries a password.
 pub(super) fn has_password(url: &str) -> bool {
     redacted(url) != url
@@ -208,13 +281,14 @@ mod tests {
             assert_eq!(redacted(open), open);
             assert!(!has_password(open));
         }
-        let engine = Places { data: Path::new("data") }.ledger("redis://:secret@host:6379", None).unwrap();
-        assert_eq!(format!("{engine:?}"), "Redis(redis://:***@host:6379)");
+        let places = Places { data: Path::new("data"), settings: &Settings::default() };
+        let engine = format!("{:?}", places.ledger("redis://:secret@host:6379", None).unwrap());
+        assert!(engine.contains("redis://:***@host:6379") && !engine.contains("secret"), "{engine}");
     }
 
     #[test]
     fn sockets_lie_in_the_data_folder_or_where_their_path_says() {
-        let places = Places { data: Path::new("data") };
+        let places = Places { data: Path::new("data"), settings: &Settings::default() };
         for (url, path) in [
             ("unix:keys/socket", "data/keys/socket"),
             ("unix:/run/mcsp/keys", "/run/mcsp/keys"),

@@ -8,6 +8,7 @@ mod finding;
 mod keys;
 mod reference;
 mod resolve;
+mod server;
 mod settings;
 mod show;
 mod sources;
@@ -25,9 +26,12 @@ use mcsp_runtime::telemetry;
 use mcsp_sandbox::child::Isolation;
 
 pub(crate) use desk::{Desk, upload_bytes_max_default};
-pub(crate) use engines::{CatalogEngine, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine};
+pub(crate) use engines::{
+    CatalogEngine, Kafka, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine, Redis, S3, SagasEngine,
+};
 pub(crate) use finding::{Finding, Origin};
-pub(crate) use settings::Role;
+pub(crate) use server::Server;
+pub(crate) use settings::{Addressing, OnEmpty, Proof, Role};
 pub(crate) use show::show;
 pub(crate) use sources::Sources;
 
@@ -181,6 +185,14 @@ impl Config {
     /// Returns the address that users reach the node's HTTP listener by.
     pub(crate) fn public_http(&self) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.http))
+    }
+
+    /// Returns the addresses that clients send bytes of uploads to.
+    pub(crate) fn upload_addresses(&self) -> Vec<String> {
+        match &self.objects {
+            ObjectsEngine::Files(_) => self.endpoint.iter().map(Endpoint::url).collect(),
+            ObjectsEngine::S3(s3) => s3.public_url.clone().or_else(|| s3.endpoint()).into_iter().collect(),
+        }
     }
 
     /// Returns where a region's bytes may live; without a name, the only region there is.

@@ -97,7 +97,7 @@ impl Check<'_> {
             self.fault(&["data"], "", "a folder is wanted");
         }
         self.roles(settings);
-        let places = Places { data: Path::new(&settings.data) };
+        let places = Places { data: Path::new(&settings.data), settings };
         let log = self.url(&["log", "url"], &settings.log.url, |url| places.log(url));
         let ledger = self.url(&["ledger", "url"], &settings.ledger.url, |url| places.ledger(url, log.as_ref()));
         let objects = self.url(&["objects", "url"], &settings.objects.url, |url| places.objects(url));
@@ -108,10 +108,6 @@ impl Check<'_> {
             listen => self.url(&["licence", "listen"], listen, |listen| places.socket(listen)),
         };
         let licence_older_keys = self.older_keys(&settings.licence.older_keys);
-        self.built_in("log", &settings.log.url, log.as_ref().and_then(LogEngine::missing));
-        self.built_in("ledger", &settings.ledger.url, ledger.as_ref().and_then(LedgerEngine::missing));
-        self.built_in("objects", &settings.objects.url, objects.as_ref().and_then(ObjectsEngine::missing));
-        self.built_in("catalog", &settings.catalog.url, catalog.as_ref().and_then(CatalogEngine::missing));
         self.together(settings, log.as_ref(), ledger.as_ref(), catalog.as_ref());
         let topics = self.topics(&settings.log);
         let lease = Duration::from_secs(settings.log.lease_s.into());
@@ -121,7 +117,8 @@ impl Check<'_> {
         let plan = self.plan(&settings.plan);
         let http = self.address(&["http", "listen"], &settings.http.listen);
         let public_url = self.public_url(&["http", "public_url"], &settings.http.public_url);
-        let desk = self.desk(settings);
+        let desk = self.desk(settings, &places);
+        self.logins(settings);
         let telemetry = self.telemetry(&settings.telemetry);
         Some(Resolved {
             log: Log { engine: log?, lease, topics },
@@ -175,7 +172,7 @@ impl Check<'_> {
     }
 
     /// Reads a URL, and refuses a password where others read it too: files are shared, flags are seen by every user.
-    fn url<T>(&mut self, path: &[&str], url: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn url<T>(&mut self, path: &[&str], url: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let owned: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
         let open = !matches!(origin(self.layers, &owned), Origin::Env);
         if open && engines::has_password(url) {
@@ -184,13 +181,6 @@ impl Check<'_> {
             return None;
         }
         read(url).map_err(|rule| self.fault(path, url, rule)).ok()
-    }
-
-    /// Refuses what this build cannot run.
-    fn built_in(&mut self, table: &str, url: &str, missing: Option<&str>) {
-        if let Some(engine) = missing {
-            self.fault(&[table, "url"], url, format!("the engine {engine} is not built in"));
-        }
     }
 
     /// Engines that must match: log and ledger are one engine, and embedded ones share a file with nothing else.
@@ -219,6 +209,35 @@ impl Check<'_> {
         let Some(LogEngine::Sqlite(log)) = log else { return };
         if matches!(catalog, Some(CatalogEngine::Sqlite(catalog)) if catalog == log) {
             self.fault(&["catalog", "url"], &settings.catalog.url, "it is the log's file, and must be one of its own");
+        }
+    }
+
+    /// Files of logins and of TLS are there, and there is one login where there is one.
+    fn logins(&mut self, settings: &Settings) {
+        let logins = [
+            ("log", &settings.log.url, &settings.log.login),
+            ("ledger", &settings.ledger.url, &settings.ledger.login),
+            ("objects", &settings.objects.url, &settings.objects.login),
+            ("catalog", &settings.catalog.url, &settings.catalog.login),
+            ("sagas", &settings.sagas.url, &settings.sagas.login),
+        ];
+        for (table, url, login) in logins {
+            if self.file(&[table, "login"], login).is_some() && engines::has_password(url) {
+                self.fault(&[table, "login"], login, format!("{table}.url holds a password already"));
+            }
+        }
+        if settings.objects.url.starts_with("s3:")
+            && settings.objects.login.is_empty()
+            && !engines::has_password(&settings.objects.url)
+        {
+            self.fault(&["objects", "login"], "", "a file with the access key and the secret key is wanted");
+        }
+        let tls = &settings.tls;
+        for (key, path) in [("authority", &tls.authority), ("certificate", &tls.certificate), ("key", &tls.key)] {
+            self.file(&["tls", key], path);
+        }
+        if tls.certificate.is_empty() != tls.key.is_empty() {
+            self.fault(&["tls", "key"], &tls.key, "a certificate and its key belong together");
         }
     }
 
@@ -254,6 +273,7 @@ impl Check<'_> {
             );
         }
         let public_url = self.public_url(&["objects", "endpoint", "public_url"], &endpoint.public_url);
+        self.public_url(&["objects", "public_url"], &settings.objects.public_url);
         if endpoint.listen.is_empty() {
             return None;
         }

@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) moderation: Moderation,
     pub(crate) webhooks: Webhooks,
     pub(crate) sagas: Sagas,
+    pub(crate) tls: Tls,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -59,6 +60,7 @@ impl Default for Settings {
             moderation: Moderation::default(),
             webhooks: Webhooks::default(),
             sagas: Sagas::default(),
+            tls: Tls::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -194,6 +196,45 @@ words!(
     }
 );
 
+words!(
+    /// Whether the way to a server is protected by TLS.
+    Link {
+        /// In the clear: for a server of this machine, or in a network that nobody else hears.
+        Off,
+        /// By TLS, or not at all; the table `tls` says whom we believe.
+        On,
+    }
+);
+words!(
+    /// How a login is proved to Kafka.
+    Proof {
+        /// SASL PLAIN: with TLS alone.
+        Plain,
+        /// SCRAM-SHA-256.
+        Sha256,
+        /// SCRAM-SHA-512.
+        Sha512,
+    }
+);
+words!(
+    /// What becomes of a Redis that holds no ledger.
+    OnEmpty {
+        /// The node does not start: nobody can tell a new Redis from one that was wiped.
+        Refuse,
+        /// A ledger is begun, and no work is given out until the leases of whoever worked before have run out.
+        Begin,
+    }
+);
+words!(
+    /// Where a bucket's name stands in an address.
+    Addressing {
+        /// In the path: SeaweedFS, MinIO.
+        Path,
+        /// Before the host: AWS.
+        Host,
+    }
+);
+
 macro_rules! table {
     ($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty = $default:expr,)+ }) => {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -211,6 +252,17 @@ macro_rules! table {
 table!(Log {
     /// Where events are kept: `sqlite:` (in `data/events.db`), `sqlite:PATH`, or `kafka://HOST:PORT,…`.
     url: String = "sqlite:".to_owned(),
+    /// A file `{"user": …, "password": …}` that its owner alone may read, for Kafka; empty for none.
+    login: String = String::new(),
+    /// Whether the way there is protected.
+    tls: Link = Link::Off,
+    /// How the login is proved to Kafka.
+    proof: Proof = Proof::Sha512,
+    /// What begins the name of every topic, group and transaction on Kafka: for platforms that share a cluster.
+    namespace: String = String::new(),
+    /// Copies of each partition of topics that are made on Kafka. With three, an append waits for two.
+    #[schemars(range(min = 1, max = 9))]
+    replication: u32 = 1,
     /// How long the partitions and claims of a process that says nothing are kept, seconds.
     #[schemars(range(min = 1, max = 300))]
     lease_s: u32 = 15,
@@ -237,14 +289,33 @@ pub(crate) struct TopicTable {
 table!(Ledger {
     /// Where the idempotency ledger, sessions and heartbeats are kept: `sqlite:` (in the log's file) or `redis://HOST:PORT`.
     url: String = "sqlite:".to_owned(),
+    /// A file `{"user": …, "password": …}` that its owner alone may read, for Redis; empty for none.
+    login: String = String::new(),
+    /// Whether the way there is protected.
+    tls: Link = Link::Off,
+    /// What begins every key on Redis: for platforms that share one.
+    prefix: String = "mcsp".to_owned(),
+    /// What becomes of a Redis that holds no ledger.
+    on_empty: OnEmpty = OnEmpty::Refuse,
 });
 table!(Objects {
-    /// Where objects are kept: `file:` (in `data/objects`), `file:PATH`, or `s3://HOST:PORT`.
+    /// Where objects are kept: `file:` (in `data/objects`), `file:PATH`, `s3://HOST:PORT`, or `s3:` for AWS.
     url: String = "file:".to_owned(),
+    /// A file `{"user": …, "password": …}` that its owner alone may read, with access key and secret key for S3.
+    login: String = String::new(),
+    /// Whether the way there is protected.
+    tls: Link = Link::Off,
+    /// The region that calls to S3 are signed for.
+    region: String = "us-east-1".to_owned(),
+    /// The address that clients reach S3 by, such as `https://upload.example.org`; empty for that of `url`.
+    public_url: String = String::new(),
+    /// Where a bucket's name stands in an address of S3.
+    addressing: Addressing = Addressing::Path,
     endpoint: Endpoint = Endpoint::default(),
 });
 table!(Endpoint {
-    /// Address and port of the S3-compatible endpoint; empty for none.
+    /// Address and port of the S3-compatible endpoint; empty for none. Where objects are kept on S3, it takes that server's
+    /// notices of new objects, `POST /notices`: nobody else is to reach it.
     listen: String = "127.0.0.1:9000".to_owned(),
     /// The address that clients reach it by, such as `https://upload.example.org`; empty for `http://` and `listen`.
     public_url: String = String::new(),
@@ -256,6 +327,10 @@ table!(Endpoint {
 table!(Catalog {
     /// Where relational state is kept: `sqlite:` (in `data/catalog.db`), `sqlite:PATH`, or `postgres://HOST:PORT/NAME`.
     url: String = "sqlite:".to_owned(),
+    /// A file `{"user": …, "password": …}` that its owner alone may read, for Postgres; empty for none.
+    login: String = String::new(),
+    /// Whether the way there is protected.
+    tls: Link = Link::Off,
 });
 table!(Licence {
     /// Where content keys are asked for: empty for the licence service in this process, or `unix:PATH`, the socket of another
@@ -354,8 +429,20 @@ table!(Webhooks {
     reach: Reach = Reach::Public,
 });
 table!(Sagas {
-    /// Where publications are driven: `journal:` (in `data/sagas.db`) or `journal:PATH`.
+    /// Where publications are driven: `journal:` (in `data/sagas.db`), `journal:PATH`, or `temporal://HOST:PORT/NAMESPACE`.
     url: String = "journal:".to_owned(),
+    /// A file `{"user": …, "password": …}` that its owner alone may read, with the API key as the password, for Temporal; empty for none.
+    login: String = String::new(),
+    /// Whether the way there is protected.
+    tls: Link = Link::Off,
+});
+table!(Tls {
+    /// A PEM file of the authorities that are believed of every server whose `tls` is on; empty for those of the system.
+    authority: String = String::new(),
+    /// A PEM file of what we show to servers that ask for it, certificate and chain; empty for nothing. S3 is shown none.
+    certificate: String = String::new(),
+    /// The PEM file of its private key.
+    key: String = String::new(),
 });
 table!(Telemetry {
     /// Where spans are sent, `http://HOST:PORT` of an OTLP collector over gRPC; empty for nowhere.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
+use mcsp_distributed::Login;
 use mcsp_embedded::S3Credentials;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -35,6 +36,24 @@ pub(crate) fn read_or_make(path: &Path) -> anyhow::Result<S3Credentials> {
     let pair: Pair =
         serde_json::from_str(&text).map_err(|_| anyhow!("{} holds no access_key and secret_key", name()))?;
     Ok(S3Credentials { access_key: pair.access_key, secret_key: pair.secret_key.to_string() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginFile {
+    user: String,
+    password: Zeroizing<String>,
+}
+
+/// Reads the file of a login to an engine, `{"user": …, "password": …}`.
+///
+/// # Errors
+/// When the file is readable by others, or no login.
+pub(crate) fn login(path: &Path) -> anyhow::Result<Login> {
+    let name = || format!("login {}", path.display());
+    let text = read_own(path).with_context(name)?;
+    let file: LoginFile = serde_json::from_str(&text).map_err(|_| anyhow!("{} holds no user and password", name()))?;
+    Ok(Login { user: file.user, password: file.password })
 }
 
 /// Reads a password of one line, or makes one.

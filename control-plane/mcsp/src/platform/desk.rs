@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use mcsp_edge::EdgeSettings;
-use mcsp_embedded::{JournalEngine, JournalOptions};
-use mcsp_runtime::{SagaEngine, chain, now_us};
+use mcsp_runtime::{chain, now_us};
 use mcsp_services::content::{ContentService, ContentSettings, Effects};
 use mcsp_services::engagement::EngagementService;
 use mcsp_services::idempotency::Answers;
@@ -56,9 +55,7 @@ impl Desk {
             let (config, engines) = (&self.config, &self.engines);
             let licence = open_licence(config, engines).await?;
             let effects = Effects::new(engines.catalog(config).await?, engines.buckets.clone(), licence);
-            let options = JournalOptions { lease: config.log.lease, ..JournalOptions::default() };
-            let journal = JournalEngine::open(&config.desk.sagas, vec![effects.publish()], options).await;
-            let engine: Arc<dyn SagaEngine> = Arc::new(journal.context("sagas.url")?);
+            let engine = engines.sagas(config, vec![effects.publish()]).await?;
             anyhow::Ok(ContentService::new(effects, engine, ContentSettings::default()))
         };
         self.content.get_or_try_init(|| open).await.cloned()
@@ -136,7 +133,7 @@ impl Desk {
         };
         let desk = Arc::new(desk);
         tokio::spawn(follow_keys(Arc::clone(&desk), key_file, shutdown.clone()));
-        let stores: Vec<String> = config.endpoint.as_ref().map(|endpoint| endpoint.url()).into_iter().collect();
+        let stores = config.upload_addresses();
         let minute = |count: u32| mcsp_api::Rate { count, window_s: 60 };
         let settings = mcsp_api::ApiSettings {
             anonymous: minute(config.desk.anonymous_per_min),

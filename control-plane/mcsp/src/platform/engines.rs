@@ -7,19 +7,25 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mcsp_catalog::Catalog;
+use mcsp_distributed::{S3Store, TemporalEngine};
 use mcsp_domain::{Bucket, ObjectKey};
 use mcsp_embedded::{
-    Durability, FileStore, LogOptions, Presigner, S3Credentials, S3Endpoint, S3Options, SqliteLog, TopicOverride,
+    Durability, FileStore, JournalEngine, JournalOptions, LogOptions, Presigner, S3Credentials, S3Endpoint, S3Options,
+    SqliteLog, TopicOverride,
 };
 use mcsp_events::TopicName;
-use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, TtlStore, chain};
+use mcsp_runtime::saga::SagaDefinition;
+use mcsp_runtime::{Buckets, EventLog, ObjectStore, PutIf, SagaEngine, StoreError, TtlStore, chain};
 use mcsp_services::licence::{LicenceClient, LicenceService, MasterKey, MasterKeys};
 use mcsp_services::read_or_make_token_keys;
 
 use tokio::sync::OnceCell;
 
-use super::credentials;
-use crate::config::{CatalogEngine, Config, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine, Role};
+use super::place::{self, Place};
+use super::{credentials, servers};
+use crate::config::{
+    CatalogEngine, Config, LedgerEngine, LicenceEngine, LogEngine, ObjectsEngine, Role, S3, SagasEngine,
+};
 
 /// What every role stands on.
 pub(crate) struct Engines {
@@ -30,6 +36,59 @@ pub(crate) struct Engines {
     catalog: OnceCell<Catalog>,
     /// The folders behind the buckets, where they are folders: what the endpoint serves.
     folders: Vec<(Bucket, FileStore)>,
+    /// The buckets themselves, where they are a server's.
+    s3: Vec<S3Store>,
+    /// Opened by nodes that drive publications on a server.
+    temporal: OnceCell<Arc<TemporalEngine>>,
+    /// What stands behind each port, as people read it.
+    names: Names,
+    /// Held for as long as the log is open.
+    _place: Option<Place>,
+}
+
+/// What stands behind each port, where it is a server: `log (kafka://a:9092)`.
+struct Names {
+    log: String,
+    ledger: String,
+    objects: String,
+    catalog: String,
+    sagas: String,
+}
+
+impl Names {
+    fn of(config: &Config) -> Self {
+        let named = |port: &str, server: Option<&crate::config::Server>| match server {
+            Some(server) => format!("{port} ({})", server.shown),
+            None => port.to_owned(),
+        };
+        let log = match &config.log.engine {
+            LogEngine::Kafka(kafka) => Some(&*kafka.server),
+            LogEngine::Sqlite(_) => None,
+        };
+        let ledger = match &config.ledger {
+            LedgerEngine::Redis(redis) => Some(&*redis.server),
+            LedgerEngine::Sqlite(_) => None,
+        };
+        let objects = match &config.objects {
+            ObjectsEngine::S3(s3) => Some(&*s3.server),
+            ObjectsEngine::Files(_) => None,
+        };
+        let catalog = match &config.catalog {
+            CatalogEngine::Postgres(server) => Some(server),
+            CatalogEngine::Sqlite(_) => None,
+        };
+        let sagas = match &config.desk.sagas {
+            SagasEngine::Temporal(server) => Some(server),
+            SagasEngine::Journal(_) => None,
+        };
+        Self {
+            log: named("log", log),
+            ledger: named("ledger", ledger),
+            objects: named("objects", objects),
+            catalog: named("catalog", catalog),
+            sagas: named("sagas", sagas),
+        }
+    }
 }
 
 impl Engines {
@@ -39,14 +98,23 @@ impl Engines {
     /// When an engine is not built in, or does not open: the message names it and what it was given.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         make_private_folder(&config.data)?;
-        let (log, ledger) = open_log(config).await?;
-        let folders = open_folders(config)?;
-        let stores = folders.iter().map(|(bucket, store)| {
+        let opened = open_log(config).await?;
+        let (folders, s3) = match &config.objects {
+            ObjectsEngine::Files(root) => (open_folders(config, root)?, Vec::new()),
+            ObjectsEngine::S3(s3) => (Vec::new(), open_buckets(config, s3).await?),
+        };
+        let of_folders = folders.iter().map(|(bucket, store)| {
             let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
             (bucket.clone(), store)
         });
-        let buckets = Buckets::new(stores);
-        Ok(Self { log, ledger, buckets, catalog: OnceCell::new(), folders })
+        let of_s3 = config.placement.values().zip(&s3).map(|(bucket, store)| {
+            let store: Arc<dyn ObjectStore> = Arc::new(store.clone());
+            (bucket.clone(), store)
+        });
+        let buckets = Buckets::new(of_folders.chain(of_s3));
+        let (catalog, temporal, names) = (OnceCell::new(), OnceCell::new(), Names::of(config));
+        let Opened { log, ledger, place } = opened;
+        Ok(Self { log, ledger, buckets, catalog, folders, s3, temporal, names, _place: place })
     }
 
     /// Returns the catalog, which is opened by the first call.
@@ -66,15 +134,50 @@ impl Engines {
         Ok(self.buckets.of(&config.placement(region)?)?)
     }
 
-    /// Gives up uploads that nobody touched for `older_than`, in every bucket.
+    /// Returns the engine that drives sagas of these lists.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub(crate) async fn sagas(
+        &self,
+        config: &Config,
+        definitions: Vec<SagaDefinition>,
+    ) -> anyhow::Result<Arc<dyn SagaEngine>> {
+        match &config.desk.sagas {
+            SagasEngine::Journal(path) => {
+                make_folder_of(path)?;
+                let options = JournalOptions { lease: config.log.lease, ..JournalOptions::default() };
+                Ok(Arc::new(JournalEngine::open(path, definitions, options).await.context("sagas.url")?))
+            }
+            SagasEngine::Temporal(server) => {
+                let open = async { servers::temporal(server, config.log.lease, definitions).await.map(Arc::new) };
+                let engine: Arc<dyn SagaEngine> = Arc::clone(self.temporal.get_or_try_init(|| open).await?) as _;
+                Ok(engine)
+            }
+        }
+    }
+
+    /// Gives up uploads that nobody touched for `older_than`, in every folder.
     ///
     /// # Errors
     /// When a folder cannot be read or written to.
-    pub(crate) async fn sweep_uploads(&self, older_than: Duration) -> std::io::Result<()> {
+    pub(crate) async fn sweep_folders(&self, older_than: Duration) -> std::io::Result<()> {
         for (_, store) in &self.folders {
             store.sweep(older_than).await?;
         }
         Ok(())
+    }
+
+    /// Gives up uploads that nobody touched for `older_than`, in every bucket of a server.
+    ///
+    /// # Errors
+    /// When the server fails to list them.
+    pub(crate) async fn sweep_buckets(&self, older_than: Duration) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for store in &self.s3 {
+            removed += store.sweep(older_than).await?;
+        }
+        Ok(removed)
     }
 
     /// Returns each engine that does not answer, with why.
@@ -86,9 +189,9 @@ impl Engines {
             Err(_) => faults.push((engine.to_owned(), format!("no answer within {answer_max:?}"))),
         };
         let log = async { self.log.groups().await.map(drop).map_err(|error| chain(&error)) };
-        note("log", tokio::time::timeout(answer_max, log).await);
+        note(&self.names.log, tokio::time::timeout(answer_max, log).await);
         let ledger = async { self.ledger.get("ready").await.map(drop).map_err(|error| chain(&error)) };
-        note("ledger", tokio::time::timeout(answer_max, ledger).await);
+        note(&self.names.ledger, tokio::time::timeout(answer_max, ledger).await);
         for (bucket, store) in self.buckets.iter() {
             // Only a write tells of a disk that is full, read-only or gone.
             let probe = async {
@@ -96,11 +199,15 @@ impl Engines {
                 store.put(&key, "ready?".into(), PutIf::Always).await.map_err(|error| chain(&error))?;
                 store.delete(&key).await.map_err(|error| chain(&error))
             };
-            note(&format!("objects {bucket}"), tokio::time::timeout(answer_max, probe).await);
+            note(&format!("{} {bucket}", self.names.objects), tokio::time::timeout(answer_max, probe).await);
         }
         if let Some(catalog) = self.catalog.get() {
             let id = async { catalog.id().await.map(drop).map_err(|error| chain(&error)) };
-            note("catalog", tokio::time::timeout(answer_max, id).await);
+            note(&self.names.catalog, tokio::time::timeout(answer_max, id).await);
+        }
+        if let Some(temporal) = self.temporal.get() {
+            let check = async { temporal.check().await.map_err(|error| chain(&error)) };
+            note(&self.names.sagas, tokio::time::timeout(answer_max, check).await);
         }
         faults
     }
@@ -130,7 +237,7 @@ async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
             make_folder_of(path)?;
             Ok(Catalog::open(&format!("sqlite:{}", path.display())).await?)
         }
-        CatalogEngine::Postgres(_) => bail!("catalog.url: postgres is not built in"),
+        CatalogEngine::Postgres(server) => servers::postgres(server).await,
     }
 }
 
@@ -175,15 +282,29 @@ pub(crate) fn secret(config: &Config, name: &str) -> anyhow::Result<PathBuf> {
     Ok(secrets.join(name))
 }
 
-async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Arc<dyn TtlStore>)> {
-    let path = match (&config.log.engine, &config.ledger) {
-        (LogEngine::Sqlite(log), LedgerEngine::Sqlite(ledger)) if log == ledger => log,
-        (LogEngine::Sqlite(_), LedgerEngine::Sqlite(ledger)) => {
-            bail!("ledger.url: {} must be the log's own file", ledger.display())
+/// The log with its ledger.
+struct Opened {
+    log: Arc<dyn EventLog>,
+    ledger: Arc<dyn TtlStore>,
+    place: Option<Place>,
+}
+
+async fn open_log(config: &Config) -> anyhow::Result<Opened> {
+    match (&config.log.engine, &config.ledger) {
+        (LogEngine::Sqlite(path), LedgerEngine::Sqlite(_)) => open_log_file(config, path).await,
+        (LogEngine::Kafka(kafka), LedgerEngine::Redis(redis)) => {
+            let place = place::take(&config.data)?;
+            let (log, ledger) = tokio::try_join!(
+                servers::kafka(config, kafka, place.name.clone()),
+                servers::redis(redis, config.log.lease)
+            )?;
+            Ok(Opened { log: Arc::new(log), ledger: Arc::new(ledger), place: Some(place) })
         }
-        (LogEngine::Kafka(_), _) => bail!("log.url: kafka is not built in"),
-        (_, LedgerEngine::Redis(_)) => bail!("ledger.url: redis is not built in"),
-    };
+        _ => bail!("log.url and ledger.url: both are embedded, or both are servers"),
+    }
+}
+
+async fn open_log_file(config: &Config, path: &Path) -> anyhow::Result<Opened> {
     make_folder_of(path)?;
     let mut options = LogOptions { process: super::worker_name(), ..LogOptions::default() };
     for (topic, wanted) in &config.log.topics {
@@ -197,14 +318,19 @@ async fn open_log(config: &Config) -> anyhow::Result<(Arc<dyn EventLog>, Arc<dyn
     }
     let log = SqliteLog::open(path, options).await?;
     let ledger: Arc<dyn TtlStore> = Arc::new(log.ttl());
-    Ok((Arc::new(log), ledger))
+    Ok(Opened { log: Arc::new(log), ledger, place: None })
 }
 
-fn open_folders(config: &Config) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
-    let root = match &config.objects {
-        ObjectsEngine::Files(root) => root,
-        ObjectsEngine::S3(_) => bail!("objects.url: s3 is not built in"),
-    };
+/// One store a bucket, in the order of the regions.
+async fn open_buckets(config: &Config, s3: &S3) -> anyhow::Result<Vec<S3Store>> {
+    let mut stores = Vec::new();
+    for bucket in config.placement.values() {
+        stores.push(servers::bucket(s3, bucket).await?);
+    }
+    Ok(stores)
+}
+
+fn open_folders(config: &Config, root: &Path) -> anyhow::Result<Vec<(Bucket, FileStore)>> {
     // Only a node that answers the endpoint, or signs addresses of it, holds its keys.
     let presigner = match &config.endpoint {
         Some(endpoint) if config.roles.iter().any(|role| matches!(role, Role::Objects | Role::Api)) => {

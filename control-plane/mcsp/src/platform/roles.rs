@@ -27,7 +27,7 @@ use super::desk::Desk;
 use super::engines::{Engines, open_licence, open_licence_service};
 use super::upkeep::Upkeep;
 use super::worker_name;
-use crate::config::{Config, Role};
+use crate::config::{Config, ObjectsEngine, Role};
 
 /// How often what has expired is removed.
 const UPKEEP_EVERY: Duration = Duration::from_secs(300);
@@ -220,6 +220,14 @@ impl Starter<'_> {
 
     async fn objects(&mut self) -> anyhow::Result<()> {
         let Some(listener) = self.objects.take() else { return Ok(()) };
+        if let ObjectsEngine::S3(_) = &self.config.objects {
+            let (router, stop) = (super::notices::router(self.desk.uploads().await?), self.shutdown.clone());
+            self.running.spawn(async move {
+                let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+                (Role::Objects, served.context("notices of stored objects"))
+            });
+            return Ok(());
+        }
         let endpoint = self.engines.endpoint(self.config).await?;
         let router = endpoint.router();
         let (uploads, told) = (self.desk.uploads().await?, self.shutdown.clone());

@@ -15,7 +15,7 @@ use super::desk::Desk;
 use super::engines::Engines;
 use super::http;
 use super::roles::{Running, Starter};
-use crate::config::{Config, Role};
+use crate::config::{Config, ObjectsEngine, Role};
 
 /// How much longer than the drain a node waits for what is not a stage.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
@@ -148,7 +148,11 @@ fn announce(config: &Config, roles: &[Role], address: std::net::SocketAddr) -> a
         config.data.display()
     );
     if let (Some(endpoint), true) = (&config.endpoint, roles.contains(&"objects")) {
-        text.push_str(&format!("objects http://{}\n", endpoint.listen));
+        let place = match &config.objects {
+            ObjectsEngine::Files(_) => format!("objects http://{}\n", endpoint.listen),
+            ObjectsEngine::S3(_) => format!("notices http://{}/notices\n", endpoint.listen),
+        };
+        text.push_str(&place);
     }
     std::io::stdout().lock().write_all(text.as_bytes()).context("could not write to stdout")
 }

@@ -50,7 +50,8 @@ impl Upkeep {
         told("uploads", self.uploads.sweep(now_us()).await);
         told("uploads without a session", self.uploads.sweep_orphans(now_us()).await);
         told("contents", self.content.sweep(now_us()).await);
-        told("parts", self.engines.sweep_uploads(UPLOAD_AGE_MAX).await);
+        told("parts", self.engines.sweep_folders(UPLOAD_AGE_MAX).await);
+        told("parts of a server", self.engines.sweep_buckets(UPLOAD_AGE_MAX).await);
     }
 }
 
