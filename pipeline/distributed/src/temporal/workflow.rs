@@ -132,7 +132,9 @@ impl Saga {
     /// Starts a saga that signals or a cancel have made known. Returns whether it is this call that did.
     #[update(name = "start")]
     pub fn start(&mut self, ctx: &mut SyncWorkflowContext<Self>, start: StartWith) -> bool {
-        self.begin(micros(ctx.workflow_time()), start)
+        // A list's queue is given started sagas alone, and the journal that says so comes with the run's first line, which
+        // follows its updates.
+        self.list.is_none() && self.begin(micros(ctx.workflow_time()), start)
     }
 
     /// Tells how far the saga is.

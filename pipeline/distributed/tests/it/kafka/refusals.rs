@@ -50,7 +50,8 @@ async fn a_wrong_password_is_told_without_it_and_the_right_one_opens() {
         let text = told(&error);
         assert!(text.starts_with(&format!("kafka at {servers} refuses user mcsp: ")), "{text}");
         assert!(!text.contains("another-word") && !error.may_pass(), "{text}");
-        let log = KafkaLog::open(with("a-word-for-tests")).await.unwrap();
+        let right = KafkaOptions { login: crate::engine::login("kafka"), ..with("") };
+        let log = KafkaLog::open(right).await.unwrap();
         log.append(vec![message(INPUT, "film", 1)]).await.unwrap();
         assert_eq!(super::all_in(&log, INPUT).await.len(), 1);
     }
