@@ -14,6 +14,7 @@ WATCH ?= 0
 SUITE ?= criterion
 SECONDS_MAX ?= 300
 ENGINES ?= kafka redis postgres s3 temporal
+CHAOS_CLIP ?= fixtures/media/phone-rotated270-2s.mp4
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MCSP := $(TARGET)/debug/mcsp
@@ -60,7 +61,7 @@ test: ## Set up, build, run all tests, play in a real browser
 
 test-engines: ## Run the suites that stand on real engines; ENGINES="kafka redis" chooses
 	$(PHASE) set-up ./deploy/setup-debian.sh
-	$(PHASE) engines ./deploy/engines/test.sh $(ENGINES)
+	$(PHASE) engines ./deploy/engines/test.sh $(filter-out all,$(ENGINES))
 
 check: ## Format, lints, arrows between crates, tidy, generated files
 	$(PHASE) format cargo fmt --all --check
@@ -76,10 +77,15 @@ gen: ## Write the docs that are made from code
 golden: ## Rewrite golden files and snapshots; review the diff as code
 	UPDATE_GOLDEN=1 INSTA_UPDATE=always cargo test --workspace
 
-chaos: ## Kill workers at random under load and look whether anything was lost; CHAOS_OPTIONS= chooses
+chaos: ## Kill workers at random under load and look whether anything was lost; ENGINES=all: on the real ones, killed too
 	$(PHASE) set-up ./deploy/setup-debian.sh
 	$(PHASE) build $(CARGO_BUILD)
+ifeq ($(ENGINES),all)
+	./deploy/engines/engines.sh fetch
+	$(PHASE) chaos $(TARGET)/debug/mcsp-chaos --platform $(CHAOS_CLIP) --servers --uploads 32 --kills 20 $(CHAOS_OPTIONS)
+else
 	$(PHASE) chaos $(TARGET)/debug/mcsp-chaos $(CHAOS_OPTIONS)
+endif
 
 api: ## Hold a running platform to its OpenAPI document with schemathesis; SECONDS_MAX= chooses
 	$(PHASE) set-up ./deploy/setup-debian.sh

@@ -48,6 +48,9 @@ struct Cli {
     /// A clip that goes through the whole flow, from its upload by the API to its publication, many times; nothing else is run.
     #[arg(long, value_name = "FILE")]
     platform: Option<PathBuf>,
+    /// The whole flow stands on real Kafka, Redis, Postgres, S3 and Temporal, which are killed three times each.
+    #[arg(long, requires = "platform")]
+    servers: bool,
     /// Uploads of the whole flow.
     #[arg(long, default_value_t = 24)]
     uploads: u32,
@@ -84,7 +87,8 @@ async fn parent(cli: &Cli) -> anyhow::Result<()> {
     fastrand::seed(cli.seed);
     if let Some(clip) = &cli.platform {
         say(&format!("seed {}, {} uploads, {} kills, data in {}", cli.seed, cli.uploads, cli.kills, data.display()))?;
-        platform::run(clip, &data, cli.uploads, cli.kills).await?;
+        let (uploads, kills, on_servers) = (cli.uploads, cli.kills, cli.servers);
+        platform::run(platform::Plan { clip, data: &data, uploads, kills, on_servers }).await?;
         return say(
             "all is well: every good upload published, every bad one blocked, nothing doubled, nothing left behind",
         );

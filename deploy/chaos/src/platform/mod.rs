@@ -3,6 +3,7 @@
 //! seeded bad one blocked, nothing was done twice, and no object lies about that nobody owns.
 
 mod client;
+mod engines;
 mod nodes;
 mod receiver;
 mod verify;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::say;
 use client::Client;
+use engines::Engines;
 use nodes::Nodes;
 use receiver::Receiver;
 
@@ -35,44 +37,62 @@ pub(crate) struct Upload {
     is_good: bool,
 }
 
+/// A run.
+pub(crate) struct Plan<'a> {
+    pub(crate) clip: &'a Path,
+    pub(crate) data: &'a Path,
+    pub(crate) uploads: u32,
+    pub(crate) kills: u32,
+    /// Whether on real Kafka, Redis, Postgres, S3 and Temporal.
+    pub(crate) on_servers: bool,
+}
+
 /// Runs the flow.
 ///
 /// # Errors
 /// When anything was lost, doubled or left behind; the data folder is kept then.
-pub(crate) async fn run(clip: &Path, data: &Path, count: u32, kills: u32) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let data = data.join("platform");
+pub(crate) async fn run(plan: Plan<'_>) -> anyhow::Result<()> {
+    let data = plan.data.join("platform");
+    std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
+    let engines = if plan.on_servers { Engines::servers(&data)? } else { Engines::embedded(&data) };
     let receiver = Receiver::start().await?;
-    let mut nodes = Nodes::start(&data)?;
+    let mut nodes = Nodes::start(&data, engines.settings())?;
     let client = Client::sign_in(&nodes.api, &receiver.url).await?;
-    let uploads = uploads(clip, count)?;
+    let uploads = uploads(plan.clip, plan.uploads)?;
+    let began = Instant::now();
     let sending = tokio::spawn(send_all(client.clone(), uploads.clone()));
-    for kill in 0..kills {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..2500))).await;
+    let disturbing = engines.disturb(fastrand::u64(..));
+    for kill in 0..plan.kills {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..plan.pause_max_ms()))).await;
         nodes.kill_one(kill)?;
     }
+    disturbing.await??;
     let contents = sending.await??;
-    say(&format!(
-        "platform: {} kills (by node: {:?}) in {:.1} s",
-        kills,
-        nodes.kills(),
-        began.elapsed().as_secs_f64()
-    ))?;
+    let (kills, killed_s) = (nodes.kills(), began.elapsed().as_secs_f64());
+    say(&format!("platform: {} kills (by node: {kills:?}) in {killed_s:.1} s", plan.kills))?;
     let states = tokio::time::timeout(SETTLE_MAX, client.settled(&contents)).await;
     let states = states.with_context(|| format!("not all uploads ended within {SETTLE_MAX:?}"))??;
     say(&format!("platform: settled after {:.1} s", began.elapsed().as_secs_f64()))?;
     verify::states(&uploads, &contents, &states)?;
     client.delete_one_and_wait(&contents, &uploads).await?;
     receiver.wait_for(&contents, SETTLE_MAX).await?;
-    let bucket = data.join("objects/mcsp-local");
+    let store = engines.objects().await?;
     // A node that starts sweeps at once.
     nodes.kill(0)?;
-    verify::wait_until_swept(&bucket, &uploads, &contents, SWEPT_MAX).await?;
+    verify::wait_until_swept(&*store, &uploads, &contents, SWEPT_MAX).await?;
     nodes.stop();
-    verify::log(&data, &uploads, &contents).await?;
+    verify::log(&*engines.log().await?, &uploads, &contents).await?;
     verify::webhooks(&receiver.seen(), &contents)?;
-    verify::objects(&bucket, &uploads, &contents)?;
+    verify::objects(&*store, &uploads, &contents).await?;
+    engines.stop()?;
     std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())
+}
+
+impl Plan<'_> {
+    /// The longest time between two kills. Partitions of a dead member of Kafka stay its own for six seconds at least.
+    fn pause_max_ms(&self) -> u64 {
+        if self.on_servers { 12_000 } else { 2500 }
+    }
 }
 
 /// Returns the uploads: good clips, and among them what must be stopped.

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
+use super::engines::Settings;
+
 /// What each node does. Desk work runs on two of them, so that a dead one is taken over from.
 const ROLES: [&str; 3] = [
     "api,edge,objects,content,search,notify,relay,upkeep",
@@ -19,14 +21,15 @@ pub(super) struct Nodes {
     pub(super) api: String,
     data: PathBuf,
     listen: String,
+    /// What leads the nodes to engines that are servers.
+    settings: Settings,
     running: Vec<Child>,
     kills: [u32; ROLES.len()],
 }
 
 impl Nodes {
     /// Starts all nodes on an empty folder.
-    pub(super) fn start(data: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(data)?;
+    pub(super) fn start(data: &Path, settings: Settings) -> anyhow::Result<Self> {
         let (listen, objects) = (free_address()?, free_address()?);
         // A death costs the records in hand a run: where somebody kills all the time, more runs are due before a record is
         // taken for what kills.
@@ -36,7 +39,8 @@ impl Nodes {
         );
         std::fs::write(data.join("mcsp.toml"), config)?;
         let api = format!("http://{listen}");
-        let mut nodes = Self { api, data: data.to_owned(), listen, running: Vec::new(), kills: [0; ROLES.len()] };
+        let mut nodes =
+            Self { api, data: data.to_owned(), listen, settings, running: Vec::new(), kills: [0; ROLES.len()] };
         for index in 0..ROLES.len() {
             let node = nodes.spawn(index)?;
             nodes.running.push(node);
@@ -51,6 +55,7 @@ impl Nodes {
             std::fs::OpenOptions::new().create(true).append(true).open(self.data.join(format!("node{index}.log")))?;
         let mut command = Command::new(&program);
         command.arg("up").arg("--data").arg(&self.data).args(["--roles", ROLES[index], "--http", listen]);
+        command.envs(&self.settings);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().with_context(|| format!("could not start {}", program.display()))
     }

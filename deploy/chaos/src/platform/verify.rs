@@ -1,13 +1,12 @@
 //! What must hold after the kills.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use mcsp_embedded::{LogOptions, SqliteLog};
+use mcsp_domain::ObjectKey;
 use mcsp_events::{Topic, TopicName};
-use mcsp_runtime::EventLog;
+use mcsp_runtime::{EventLog, ObjectStore};
 use serde_json::Value;
 
 use super::Upload;
@@ -35,11 +34,10 @@ pub(super) fn states(uploads: &[Upload], contents: &[String], states: &[(String,
 }
 
 /// Each content was announced once and each good one published once; nothing was given up.
-pub(super) async fn log(data: &Path, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
-    let log = SqliteLog::open(&data.join("events.db"), LogOptions::default()).await?;
-    let initiated = counts(&log, Topic::UploadInitiated).await?;
-    let packaged = counts(&log, Topic::DrmPackaged).await?;
-    let published = counts(&log, Topic::Published).await?;
+pub(super) async fn log(log: &dyn EventLog, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
+    let initiated = counts(log, Topic::UploadInitiated).await?;
+    let packaged = counts(log, Topic::DrmPackaged).await?;
+    let published = counts(log, Topic::Published).await?;
     for (upload, content) in uploads.iter().zip(contents) {
         let count = |counts: &BTreeMap<String, u32>| counts.get(content).copied().unwrap_or(0);
         let good = u32::from(upload.is_good);
@@ -50,13 +48,13 @@ pub(super) async fn log(data: &Path, uploads: &[Upload], contents: &[String]) ->
             upload.number
         );
     }
-    let failed = counts(&log, Topic::StageFailed).await?;
+    let failed = counts(log, Topic::StageFailed).await?;
     ensure!(failed.is_empty(), "stages gave records up: {failed:?}");
     say("platform: each event once, nothing given up")
 }
 
 /// Counts a topic's records by content.
-async fn counts(log: &SqliteLog, topic: Topic) -> anyhow::Result<BTreeMap<String, u32>> {
+async fn counts(log: &dyn EventLog, topic: Topic) -> anyhow::Result<BTreeMap<String, u32>> {
     let name = TopicName::from(topic);
     let mut counts = BTreeMap::new();
     for span in log.partitions(&name).await? {
@@ -84,7 +82,7 @@ pub(super) fn webhooks(seen: &Seen, contents: &[String]) -> anyhow::Result<()> {
 
 /// Waits until the deleted content has no package any more.
 pub(super) async fn wait_until_swept(
-    bucket: &Path,
+    store: &dyn ObjectStore,
     uploads: &[Upload],
     contents: &[String],
     max: Duration,
@@ -92,7 +90,7 @@ pub(super) async fn wait_until_swept(
     let deleted = uploads.iter().position(|upload| upload.is_good).and_then(|index| contents.get(index));
     let deleted = deleted.context("no good upload")?;
     let began = Instant::now();
-    while packages(&bucket.join("media").join(deleted).join("1"))? > 0 {
+    while !names(store, &format!("media/{deleted}"), 2).await?.is_empty() {
         ensure!(began.elapsed() < max, "{deleted} was deleted and still has objects after {max:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -100,46 +98,29 @@ pub(super) async fn wait_until_swept(
 }
 
 /// Only what is published has objects, and of one plan; nothing unfinished lies about.
-pub(super) fn objects(bucket: &Path, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
+pub(super) async fn objects(store: &dyn ObjectStore, uploads: &[Upload], contents: &[String]) -> anyhow::Result<()> {
     let deleted = uploads.iter().position(|upload| upload.is_good);
     for (index, (upload, content)) in uploads.iter().zip(contents).enumerate() {
-        let plans = packages(&bucket.join("media").join(content).join("1"))?;
+        let plans = names(store, &format!("media/{content}/1"), 3).await?.len();
         let wanted = usize::from(upload.is_good && Some(index) != deleted);
         ensure!(plans == wanted, "{content} has {plans} packages, not {wanted}");
     }
-    let known = |kind: &str| -> anyhow::Result<()> {
-        for name in names(&bucket.join(kind))? {
+    for kind in ["uploads", "work", "media"] {
+        for name in names(store, kind, 1).await? {
             ensure!(contents.contains(&name), "{kind}/{name} belongs to nobody");
         }
-        Ok(())
-    };
-    ["uploads", "work", "media"].into_iter().try_for_each(known)?;
+    }
     say("platform: no object without its content")
 }
 
-/// Counts the plans of a revision that have any object.
-fn packages(revision: &Path) -> anyhow::Result<usize> {
-    let mut count = 0;
-    for plan in names(revision)? {
-        let mut folders = vec![revision.join(plan)];
-        while let Some(folder) = folders.pop() {
-            let within = names(&folder)?.into_iter().map(|name| folder.join(name));
-            let (more, objects): (Vec<_>, Vec<_>) = within.partition(|path| path.is_dir());
-            if !objects.is_empty() {
-                count += 1;
-                break;
-            }
-            folders.extend(more);
-        }
+/// Returns the words at a place of all keys below a prefix: at 1 in `media/<content>/<revision>/<plan>/…` stands the content.
+async fn names(store: &dyn ObjectStore, prefix: &str, place: usize) -> anyhow::Result<BTreeSet<String>> {
+    let prefix = ObjectKey::parse(prefix)?;
+    let (mut names, mut after) = (BTreeSet::new(), None);
+    loop {
+        let keys = store.list(&prefix, after.as_ref()).await?;
+        names.extend(keys.iter().filter_map(|key| key.as_str().split('/').nth(place).map(str::to_owned)));
+        let Some(last) = keys.into_iter().last() else { return Ok(names) };
+        after = Some(last);
     }
-    Ok(count)
-}
-
-fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| folder.display().to_string()),
-    };
-    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }

@@ -77,7 +77,7 @@ impl Runner {
     /// Runs one stage until `shutdown`, then drains: what runs may end within the drain's time, the rest goes back.
     ///
     /// # Errors
-    /// When the group cannot be joined.
+    /// When the group cannot be joined, and time will not help.
     pub async fn run<S: Stage>(&self, stage: Arc<S>, shutdown: CancellationToken) -> Result<(), LogError> {
         self.drive(Arc::new(Single(stage)), 1, shutdown).await
     }
@@ -97,9 +97,7 @@ impl Runner {
         shutdown: CancellationToken,
     ) -> Result<(), LogError> {
         let group = GroupName::parse(S::GROUP).map_err(|error| LogError::Misused { what: error.to_string() })?;
-        let options = SubscribeOptions { member: self.options.worker.clone(), lease: self.options.lease };
-        let subscription: Arc<dyn Subscription> =
-            Arc::from(self.log.subscribe(&group, &S::Input::topics(), options).await?);
+        let Some(subscription) = self.join::<S>(&group, &shutdown).await? else { return Ok(()) };
         let driver = Arc::new(Driver {
             stage,
             subscription,
@@ -116,6 +114,28 @@ impl Runner {
         driver.drain(running).await;
         tracing::info!(stage = S::NAME, "stage has drained");
         Ok(())
+    }
+
+    /// Joins the group, again and again where the log is away; nothing when the process is told to stop meanwhile.
+    async fn join<S: BatchStage>(
+        &self,
+        group: &GroupName,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Arc<dyn Subscription>>, LogError> {
+        let mut failures = 0;
+        while !shutdown.is_cancelled() {
+            let options = SubscribeOptions { member: self.options.worker.clone(), lease: self.options.lease };
+            match self.log.subscribe(group, &S::Input::topics(), options).await {
+                Ok(subscription) => return Ok(Some(Arc::from(subscription))),
+                Err(error) if error.may_pass() => {
+                    failures += 1;
+                    tracing::warn!(stage = S::NAME, error = %chain(&error), "the group could not be joined");
+                    stop_or_wait(shutdown, self.options.backoff.jittered(failures)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 
